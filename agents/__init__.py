@@ -1,0 +1,1 @@
+"""What may run, and for whom: workspaces, keys, agents, environments, files."""

@@ -1,0 +1,21 @@
+"""The rows that say what may run, and for whom."""
+
+from agents.models.agent import Agent, AgentVersion
+from agents.models.environment import Environment
+from agents.models.file import File
+from agents.models.model_alias import ModelAlias
+from agents.models.workspace import Act, ApiKey, Member, Role, Workspace, may
+
+__all__ = [
+    "Act",
+    "Agent",
+    "AgentVersion",
+    "ApiKey",
+    "Environment",
+    "File",
+    "Member",
+    "ModelAlias",
+    "Role",
+    "Workspace",
+    "may",
+]

@@ -1,0 +1,39 @@
+"""Files: uploads, what sessions put out, and tool outputs too long for an event."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from django.conf import settings
+from django.db import models
+
+from agents.models.base import IdField, WorkspaceRow
+
+
+class File(WorkspaceRow):
+    id = IdField("file")
+    filename = models.CharField(max_length=255)
+    mime_type = models.CharField(max_length=255, default="application/octet-stream")
+    size_bytes = models.PositiveBigIntegerField()
+    sha256 = models.CharField(max_length=64)
+    downloadable = models.BooleanField(
+        default=False, help_text="Uploads are not; what a session made is."
+    )
+    # The id of the session this file belongs to; a plain column, since sessions stand
+    # above this app.
+    scope_id = models.CharField(max_length=48, blank=True, db_index=True)
+    expires_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["workspace", "-created_at", "-id"], name="file_listed")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.filename} ({self.id})"
+
+    @property
+    def path(self) -> Path:
+        """Where the bytes lie: in the state directory, under the file's id."""
+        home: Path = settings.AGENTSITE.home
+        return home / "files" / self.id[-2:] / self.id

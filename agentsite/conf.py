@@ -1,0 +1,142 @@
+"""The settings an operator may set, as one typed class that fails loudly."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+
+from pydantic import AliasChoices, Field, SecretStr, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def _named(name: str) -> AliasChoices:
+    return AliasChoices(name, name.lower())
+
+
+class Conf(BaseSettings):
+    """What the environment (or `.env`) says. Every field is in the README's table."""
+
+    model_config = SettingsConfigDict(
+        env_file=ROOT / ".env", extra="ignore", case_sensitive=True
+    )
+
+    home: Path = Field(ROOT / "var", validation_alias=_named("AGENTSITE_HOME"))
+    bind: str = Field("127.0.0.1", validation_alias=_named("AGENTSITE_BIND"))
+    port: int = Field(8400, ge=1, le=65535, validation_alias=_named("AGENTSITE_PORT"))
+    url: str = Field("", validation_alias=_named("AGENTSITE_URL"))
+    tls_certificate: Path | None = Field(
+        None, validation_alias=_named("AGENTSITE_TLS_CERTIFICATE")
+    )
+    tls_key: Path | None = Field(None, validation_alias=_named("AGENTSITE_TLS_KEY"))
+    trusted_proxy: bool = Field(
+        False, validation_alias=_named("AGENTSITE_TRUSTED_PROXY")
+    )
+    workers: int = Field(2, ge=1, le=64, validation_alias=_named("AGENTSITE_WORKERS"))
+    slots: int = Field(250, ge=1, validation_alias=_named("AGENTSITE_SLOTS"))
+    install: bool = Field(True, validation_alias=_named("AGENTSITE_INSTALL"))
+    user: str = Field("agentsite", validation_alias=_named("AGENTSITE_USER"))
+    sandbox_runtime: str = Field(
+        "runc", validation_alias=_named("AGENTSITE_SANDBOX_RUNTIME")
+    )
+    private_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), validation_alias=_named("AGENTSITE_PRIVATE_HOSTS")
+    )
+    extra_ca: Path | None = Field(None, validation_alias=_named("AGENTSITE_EXTRA_CA"))
+    debug: bool = Field(False, validation_alias=_named("AGENTSITE_DEBUG"))
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        "INFO", validation_alias=_named("AGENTSITE_LOG_LEVEL")
+    )
+    database_url: SecretStr = Field(
+        SecretStr(""), validation_alias=_named("DATABASE_URL")
+    )
+    redis_url: SecretStr = Field(SecretStr(""), validation_alias=_named("REDIS_URL"))
+    anthropic_api_key: SecretStr = Field(
+        SecretStr(""), validation_alias=_named("ANTHROPIC_API_KEY")
+    )
+    anthropic_base_url: str = Field(
+        "https://api.anthropic.com", validation_alias=_named("ANTHROPIC_BASE_URL")
+    )
+
+    @field_validator("private_hosts", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        if isinstance(value, str):
+            return tuple(part.strip() for part in value.split(",") if part.strip())
+        return value
+
+    @field_validator("home", mode="after")
+    @classmethod
+    def _absolute(cls, value: Path) -> Path:
+        return (ROOT / value.expanduser()).resolve()
+
+    @field_validator("url", mode="after")
+    @classmethod
+    def _whole_url(cls, value: str) -> str:
+        if value and urlsplit(value).scheme not in {"http", "https"}:
+            raise ValueError("AGENTSITE_URL must begin with http:// or https://")
+        return value.rstrip("/")
+
+    @model_validator(mode="after")
+    def _both_tls_files(self) -> Conf:
+        if bool(self.tls_certificate) != bool(self.tls_key):
+            raise ValueError(
+                "AGENTSITE_TLS_CERTIFICATE and AGENTSITE_TLS_KEY go together"
+            )
+        return self
+
+    @property
+    def public_url(self) -> str:
+        """The address people use: for links, allowed hosts and origins."""
+        scheme = "https" if self.tls_certificate else "http"
+        host = "127.0.0.1" if self.bind in {"0.0.0.0", "::"} else self.bind  # noqa: S104
+        host = f"[{host}]" if ":" in host else host
+        return self.url or f"{scheme}://{host}:{self.port}"
+
+    @property
+    def runtime_dir(self) -> Path:
+        """Where sockets and locks live: short, since a unix path holds 107 bytes."""
+        digest = hashlib.sha256(str(self.home).encode()).hexdigest()[:8]
+        override = os.environ.get("AGENTSITE_RUNTIME_DIR")
+        if override:
+            return Path(override)
+        base = Path("/run") if os.geteuid() == 0 else Path(f"/tmp/run-{os.geteuid()}")  # noqa: S108
+        return base / f"agentsite-{digest}"
+
+    @property
+    def bus_url(self) -> str:
+        shared = self.redis_url.get_secret_value()
+        return shared or f"unix://{self.runtime_dir}/bus.sock"
+
+    @cached_property
+    def secret_key(self) -> str:
+        return self.secret("django.key")
+
+    def secret(self, name: str) -> str:
+        """Read a secret of this installation; the first reader makes it."""
+        folder = self.home / "secrets"
+        path = folder / name
+        if not path.exists():
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            _write_once(path, secrets.token_urlsafe(48))
+        return path.read_text().strip()
+
+
+def _write_once(path: Path, text: str) -> None:
+    """Write a file of mode 0600 whole, unless another process was quicker."""
+    draft = path.with_suffix(f".{os.getpid()}")
+    handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(handle, "w") as file:
+        file.write(text)
+    try:
+        os.link(draft, path)
+    except FileExistsError:
+        pass
+    finally:
+        draft.unlink()

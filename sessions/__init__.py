@@ -1,0 +1,1 @@
+"""What happened: sessions, threads, events; and the turns that make it happen."""

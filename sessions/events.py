@@ -1,0 +1,337 @@
+"""Event types and their payloads: frozen values, parsed and serialised; pure Python.
+
+The names and fields are the wire's (see `docs/events.md`). Types that begin with
+`agentsite.` are our own and reach only those who ask with `?include=agentsite`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import MISSING, dataclass, field, fields
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any, ClassVar
+
+Block = Mapping[str, Any]
+"""A content block as on the wire: `{"type": "text", "text": …}` and its siblings."""
+
+OWN_PREFIX = "agentsite."
+
+
+class EventType(StrEnum):
+    USER_MESSAGE = "user.message"
+    USER_INTERRUPT = "user.interrupt"
+    AGENT_MESSAGE = "agent.message"
+    AGENT_THINKING = "agent.thinking"
+    AGENT_TOOL_USE = "agent.tool_use"
+    AGENT_TOOL_RESULT = "agent.tool_result"
+    SESSION_STATUS_RUNNING = "session.status_running"
+    SESSION_STATUS_IDLE = "session.status_idle"
+    SESSION_STATUS_RESCHEDULED = "session.status_rescheduled"
+    SESSION_STATUS_TERMINATED = "session.status_terminated"
+    SESSION_ERROR = "session.error"
+    SESSION_UPDATED = "session.updated"
+    SESSION_USAGE = "session.usage"
+    SESSION_DELETED = "session.deleted"
+    THREAD_STATUS_RUNNING = "session.thread_status_running"
+    THREAD_STATUS_IDLE = "session.thread_status_idle"
+    THREAD_STATUS_RESCHEDULED = "session.thread_status_rescheduled"
+    THREAD_STATUS_TERMINATED = "session.thread_status_terminated"
+    MODEL_REQUEST_START = "span.model_request_start"
+    MODEL_REQUEST_END = "span.model_request_end"
+    TOOL_STARTED = "agentsite.tool_started"
+    WAITING = "agentsite.waiting"
+    RECOVERY = "agentsite.recovery"
+
+    @property
+    def is_own(self) -> bool:
+        return self.value.startswith(OWN_PREFIX)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Payload:
+    """What an event says beyond its id, type and time. Absent fields are left out."""
+
+    type: ClassVar[EventType]
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            item.name: value
+            for item in fields(self)
+            if (value := getattr(self, item.name)) is not None
+            or item.name in self.always
+        }
+
+    always: ClassVar[frozenset[str]] = frozenset()
+
+
+@dataclass(frozen=True, kw_only=True)
+class UserMessage(Payload):
+    type = EventType.USER_MESSAGE
+    content: Sequence[Block]
+    agentsite_sender: str | None = None  # who wrote it; not on the wire
+
+
+@dataclass(frozen=True, kw_only=True)
+class UserInterrupt(Payload):
+    type = EventType.USER_INTERRUPT
+    session_thread_id: str | None = None
+    agentsite_sender: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class AgentMessage(Payload):
+    type = EventType.AGENT_MESSAGE
+    content: Sequence[Block]
+
+
+@dataclass(frozen=True, kw_only=True)
+class AgentThinking(Payload):
+    """A progress marker. What was thought stays in the event's private part."""
+
+    type = EventType.AGENT_THINKING
+
+
+@dataclass(frozen=True, kw_only=True)
+class AgentToolUse(Payload):
+    type = EventType.AGENT_TOOL_USE
+    name: str
+    input: Mapping[str, Any]
+    evaluated_permission: str | None = None
+    evaluation: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class AgentToolResult(Payload):
+    type = EventType.AGENT_TOOL_RESULT
+    tool_use_id: str
+    content: Sequence[Block] = ()
+    is_error: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class SessionStatusRunning(Payload):
+    type = EventType.SESSION_STATUS_RUNNING
+
+
+@dataclass(frozen=True, kw_only=True)
+class SessionStatusIdle(Payload):
+    type = EventType.SESSION_STATUS_IDLE
+    stop_reason: Mapping[str, Any]
+    stop_details: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class SessionStatusRescheduled(Payload):
+    type = EventType.SESSION_STATUS_RESCHEDULED
+
+
+@dataclass(frozen=True, kw_only=True)
+class SessionStatusTerminated(Payload):
+    type = EventType.SESSION_STATUS_TERMINATED
+
+
+@dataclass(frozen=True, kw_only=True)
+class SessionError(Payload):
+    """`error` is `{"type", "message", "retry_status": {"type"}}` of the wire's list."""
+
+    type = EventType.SESSION_ERROR
+    error: Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SessionUpdated(Payload):
+    """Only what changed."""
+
+    type = EventType.SESSION_UPDATED
+    agent: Mapping[str, Any] | None = None
+    metadata: Mapping[str, str] | None = None
+    title: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class SessionUsage(Payload):
+    type = EventType.SESSION_USAGE
+    usage: Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SessionDeleted(Payload):
+    type = EventType.SESSION_DELETED
+
+
+@dataclass(frozen=True, kw_only=True)
+class ThreadStatus(Payload):
+    session_thread_id: str
+    agent_name: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ThreadStatusRunning(ThreadStatus):
+    type = EventType.THREAD_STATUS_RUNNING
+
+
+@dataclass(frozen=True, kw_only=True)
+class ThreadStatusIdle(ThreadStatus):
+    type = EventType.THREAD_STATUS_IDLE
+    stop_reason: Mapping[str, Any]
+    stop_details: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ThreadStatusRescheduled(ThreadStatus):
+    type = EventType.THREAD_STATUS_RESCHEDULED
+
+
+@dataclass(frozen=True, kw_only=True)
+class ThreadStatusTerminated(ThreadStatus):
+    type = EventType.THREAD_STATUS_TERMINATED
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelRequestStart(Payload):
+    type = EventType.MODEL_REQUEST_START
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelRequestEnd(Payload):
+    """Its private part holds the reply's whole content, thinking included."""
+
+    type = EventType.MODEL_REQUEST_END
+    model_request_start_id: str
+    model_usage: Mapping[str, Any]
+    is_error: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class ToolStarted(Payload):
+    """The intent that precedes a tool call: from here on it may have had effects."""
+
+    type = EventType.TOOL_STARTED
+    tool_use_id: str
+    attempt: int = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Waiting(Payload):
+    """What a running session waits for, in a sentence; `over` when it no longer does."""
+
+    type = EventType.WAITING
+    reason: str
+    over: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recovery(Payload):
+    """A worker took over a turn that another one left unfinished."""
+
+    type = EventType.RECOVERY
+    cut: str | None = None
+    calls: Sequence[Mapping[str, Any]] = ()
+    seconds_lost: float | None = None
+
+
+PAYLOADS: dict[EventType, type[Payload]] = {
+    kind.type: kind
+    for kind in (
+        UserMessage,
+        UserInterrupt,
+        AgentMessage,
+        AgentThinking,
+        AgentToolUse,
+        AgentToolResult,
+        SessionStatusRunning,
+        SessionStatusIdle,
+        SessionStatusRescheduled,
+        SessionStatusTerminated,
+        SessionError,
+        SessionUpdated,
+        SessionUsage,
+        SessionDeleted,
+        ThreadStatusRunning,
+        ThreadStatusIdle,
+        ThreadStatusRescheduled,
+        ThreadStatusTerminated,
+        ModelRequestStart,
+        ModelRequestEnd,
+        ToolStarted,
+        Waiting,
+        Recovery,
+    )
+}
+
+CLIENT_TYPES = frozenset({EventType.USER_MESSAGE, EventType.USER_INTERRUPT})
+"""What a client may send; everything else is written by the platform."""
+
+
+def parse(type: str, payload: Mapping[str, Any]) -> Payload:  # noqa: A002 - the wire's word
+    """Return the value of a stored event.
+
+    Raises:
+        ValueError: the type is unknown or a field is missing.
+    """
+    kind = PAYLOADS[EventType(type)]
+    known = {item.name: item for item in fields(kind)}
+    missing = [
+        name
+        for name, item in known.items()
+        if item.default is MISSING
+        and item.default_factory is MISSING
+        and name not in payload
+    ]
+    if missing:
+        raise ValueError(f"{type} lacks {', '.join(missing)}")
+    return kind(**{name: value for name, value in payload.items() if name in known})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Draft:
+    """An event about to be written."""
+
+    payload: Payload
+    id: str = ""  # given when the id had to be known before, as for deltas
+    private: Mapping[str, Any] | None = None
+    queued: bool = False  # from a client: waits to be taken in
+    idempotency_key: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """An event as it was written. `position` is null while it is queued."""
+
+    id: str
+    seq: int
+    position: int | None
+    payload: Payload
+    created_at: datetime
+    processed_at: datetime | None = None
+    private: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def type(self) -> EventType:
+        return self.payload.type
+
+    def wire(self) -> dict[str, Any]:
+        """The event as the API answers it."""
+        said = {
+            name: value
+            for name, value in self.payload.to_json().items()
+            if not name.startswith("agentsite_")
+        }
+        return {
+            "id": self.id,
+            "type": self.type.value,
+            "processed_at": timestamp(self.processed_at),
+            **said,
+        }
+
+    def as_queued(self) -> dict[str, Any]:
+        """The event as it was first sent: not yet taken in."""
+        return {**self.wire(), "processed_at": None}
+
+
+def timestamp(moment: datetime | None) -> str | None:
+    """RFC 3339 in UTC with microseconds, or null."""
+    if moment is None:
+        return None
+    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
