@@ -1,0 +1,1 @@
+"""Where tools run: providers of sandboxes, their images and their way out."""

@@ -1,0 +1,68 @@
+"""The contract of every provider of sandboxes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from sandbox.spec import Running, SandboxSpec, SandboxStatus, ToolOutcome
+
+
+class Sandbox(Protocol):
+    """A provisioned sandbox of one session."""
+
+    @property
+    def session_id(self) -> str: ...
+
+    async def execute(
+        self, call_id: str, tool: str, input: Mapping[str, Any]
+    ) -> ToolOutcome:
+        """Run a built-in tool once per `call_id`.
+
+        A repeated id returns the remembered outcome or joins the running call.
+        Raises OutcomeUnknown when the sandbox is lost before the answer.
+        """
+
+    async def outcome(self, call_id: str) -> ToolOutcome | Running | None:
+        """Return what the sandbox remembers of a call; None when nothing."""
+
+    async def cancel(self, call_id: str) -> None:
+        """End a running call with its whole process tree."""
+
+    async def read(self, path: str) -> bytes:
+        """Return a file's bytes. Raises FileUnavailable."""
+
+    async def write(self, path: str, data: bytes) -> None:
+        """Write a file whole, its parents too. Raises FileUnavailable."""
+
+    async def close(self) -> None:
+        """Forget the connection and leave the sandbox running."""
+
+
+class Provider(Protocol):
+    """Makes, finds and removes sandboxes."""
+
+    @property
+    def name(self) -> str: ...
+
+    async def check(self) -> None:
+        """Raise EngineUnavailable, with a sentence, when nothing can run here."""
+
+    async def provision(self, spec: SandboxSpec) -> Sandbox:
+        """Return the session's sandbox: the running one, or a new one on its files.
+
+        Raises ImageMissing or ProvisionFailed.
+        """
+
+    async def status(self, session_id: str) -> SandboxStatus: ...
+
+    async def stop(self, session_id: str) -> None:
+        """End the sandbox's processes and keep its files."""
+
+    async def destroy(self, session_id: str, *, keep_workspace: bool) -> None: ...
+
+    async def sessions(self) -> frozenset[str]:
+        """Return the ids of sessions that have a sandbox or files here."""
+
+    async def close(self) -> None:
+        """Let go of the engine; sandboxes stay."""

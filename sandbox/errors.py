@@ -1,0 +1,35 @@
+"""What can go wrong around a sandbox. Each error is a sentence with the id in it."""
+
+from __future__ import annotations
+
+
+class SandboxError(Exception):
+    """A sandbox could not do what was asked."""
+
+
+class EngineUnavailable(SandboxError):
+    """Nothing here can run sandboxes now."""
+
+
+class ImageMissing(SandboxError):
+    """The image a sandbox is made of is not on this engine."""
+
+
+class ImageBuildFailed(SandboxError):
+    """The base image could not be built."""
+
+
+class ProvisionFailed(SandboxError):
+    """The sandbox could not be made or did not come up."""
+
+
+class OutcomeUnknown(SandboxError):
+    """A call was sent and its answer never came: it may or may not have happened."""
+
+
+class FileUnavailable(SandboxError):
+    """A file in the sandbox could not be read or written."""
+
+
+class EgressUnavailable(SandboxError):
+    """The egress proxy does not answer."""

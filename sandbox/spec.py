@@ -1,0 +1,78 @@
+"""The values that cross the border of a sandbox."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Literal
+
+UPLOADS = "/mnt/session/uploads"
+OUTPUTS = "/mnt/session/outputs"
+WORKSPACE = "/workspace"
+HOME = "/home/agent"
+
+
+class SandboxStatus(StrEnum):
+    """Whether a session has a place to run tools in now."""
+
+    ABSENT = "absent"
+    RUNNING = "running"
+    STOPPED = "stopped"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """What one sandbox may use."""
+
+    cpus: float = 1.0
+    memory_mb: int = 2048
+    pids: int = 512
+    tmp_mb: int = 512
+    command_seconds: int = 120
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileMount:
+    """A host file, made by us and trusted, and where it appears in the sandbox."""
+
+    path: str
+    source: Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkPolicy:
+    """What a sandbox may reach. `private_hosts` are `host` or `host:port`."""
+
+    mode: Literal["unrestricted"] = "unrestricted"
+    private_hosts: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class SandboxSpec:
+    """Everything a provider needs to make a session's sandbox."""
+
+    session_id: str
+    image: str
+    environment: Mapping[str, str] = field(default_factory=dict)
+    files: tuple[FileMount, ...] = ()
+    limits: Limits = field(default_factory=Limits)
+    network: NetworkPolicy = field(default_factory=NetworkPolicy)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ToolOutcome:
+    """How a call ended: content blocks as in the Messages API, never empty."""
+
+    content: tuple[dict[str, Any], ...]
+    is_error: bool = False
+    spilled: str | None = None
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Running:
+    """A call that has not ended yet."""
+
+    seconds: float
