@@ -264,7 +264,7 @@ CLIENT_TYPES = frozenset({EventType.USER_MESSAGE, EventType.USER_INTERRUPT})
 """What a client may send; everything else is written by the platform."""
 
 
-def parse(type: str, payload: Mapping[str, Any]) -> Payload:  # noqa: A002 - the wire's word
+def parse(type: str, payload: Mapping[str, Any]) -> Payload:
     """Return the value of a stored event.
 
     Raises:

@@ -20,7 +20,9 @@ class Agent(WorkspaceRow):
 
     class Meta:
         indexes = [
-            models.Index(fields=["workspace", "-created_at", "-id"], name="agent_listed")
+            models.Index(
+                fields=["workspace", "-created_at", "-id"], name="agent_listed"
+            )
         ]
 
     def __str__(self) -> str:
@@ -36,7 +38,9 @@ class AgentVersion(models.Model):
 
     agent = models.ForeignKey(Agent, on_delete=models.CASCADE, related_name="versions")
     version = models.PositiveIntegerField()
-    config = models.JSONField(help_text="The resolved definition, as the API answers it.")
+    config = models.JSONField(
+        help_text="The resolved definition, as the API answers it."
+    )
     created_at = models.DateTimeField(auto_now_add=True)
     created_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL

@@ -2,16 +2,9 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Self
-
 from django.db import models
 
 from agents.ids import new_id
-
-
-class WorkspaceQuerySet(models.QuerySet["WorkspaceRow"]):
-    def of(self, workspace: models.Model) -> Self:
-        return self.filter(workspace=workspace)
 
 
 class IdField(models.CharField):
@@ -44,8 +37,6 @@ class WorkspaceRow(models.Model):
     )
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
-
-    objects: ClassVar[models.Manager[Self]]
 
     class Meta:
         abstract = True

@@ -99,7 +99,9 @@ class ApiKey(models.Model):
         return f"{self.name} ({self.hint})"
 
     @classmethod
-    def issue(cls, workspace: Workspace, name: str, **extra: object) -> tuple[ApiKey, str]:
+    def issue(
+        cls, workspace: Workspace, name: str, **extra: object
+    ) -> tuple[ApiKey, str]:
         """Make a key; return its row and the key itself, which is never seen again."""
         key = KEY_PREFIX + secrets.token_urlsafe(32)
         row = cls.objects.create(

@@ -47,9 +47,7 @@ class Event(models.Model):
             ),
         ]
         indexes = [
-            models.Index(
-                fields=["session", "type", "position"], name="event_of_type"
-            ),
+            models.Index(fields=["session", "type", "position"], name="event_of_type"),
             models.Index(
                 fields=["session", "seq"],
                 condition=models.Q(position=None),

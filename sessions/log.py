@@ -1,0 +1,282 @@
+"""The event log: the only writer of Event rows.
+
+Every write takes its numbers from the session's counter in one short transaction, so
+that the log of a session has no gap and no two writers can disagree about its order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.db import connection, transaction
+from django.db.models import Q, QuerySet
+from django.utils import timezone
+
+from agents.ids import new_id
+from sessions import bus
+from sessions.events import Draft, EventType, Record, parse
+from sessions.models import Event, Session, Thread
+
+INLINE_LIMIT = 100_000
+"""Characters of text an event may hold; what is longer goes to a file."""
+
+
+class SessionGone(Exception):
+    """The session was deleted."""
+
+
+class Fenced(Exception):
+    """Another worker has taken this session over: nothing was written."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Frame:
+    """What a reader sees at one number: an event as it arrived, or as it was taken in."""
+
+    number: int
+    record: Record
+    queued: bool
+
+    def wire(self) -> dict[str, Any]:
+        return self.record.as_queued() if self.queued else self.record.wire()
+
+
+def append(
+    session_id: str,
+    drafts: Sequence[Draft],
+    *,
+    fence: int | None = None,
+    thread_id: str | None = None,
+) -> list[Record]:
+    """Write events and return them in order.
+
+    An event whose idempotency key is there already is not written again; the stored
+    one is returned in its place.
+
+    Raises:
+        Fenced: a fence was given and the lease has moved on.
+        SessionGone: there is no such session.
+    """
+    with transaction.atomic():
+        known = _stored_by_key(session_id, drafts)
+        fresh = [draft for draft in drafts if draft.idempotency_key not in known]
+        if not fresh and fence is None:
+            return [known[str(draft.idempotency_key)] for draft in drafts]
+        first = _take_numbers(session_id, len(fresh), fence)
+        rows = _rows(session_id, thread_id or primary_id(session_id), fresh, first)
+        Event.objects.bulk_create(rows)
+        _nudge(session_id, first + len(fresh) - 1)
+    written = iter([record_of(row) for row in rows])
+    return [known.get(draft.idempotency_key or "") or next(written) for draft in drafts]
+
+
+def take_in(
+    session_id: str,
+    *,
+    fence: int,
+    types: Iterable[EventType] = (EventType.USER_MESSAGE,),
+) -> list[Record]:
+    """Take queued client events in: each gets its position and its time.
+
+    Raises:
+        Fenced: the lease has moved on.
+    """
+    with transaction.atomic():
+        waiting = list(queued(session_id).filter(type__in=[*types]))
+        if not waiting:
+            return []
+        first = _take_numbers(session_id, len(waiting), fence)
+        moment = timezone.now()
+        for number, row in enumerate(waiting, start=first):
+            row.position, row.processed_at = number, moment
+        Event.objects.bulk_update(waiting, ["position", "processed_at"])
+        _nudge(session_id, first + len(waiting) - 1)
+    return [record_of(row) for row in waiting]
+
+
+def queued(session_id: str) -> QuerySet[Event]:
+    """Client events that no turn has taken in yet, in order of arrival."""
+    return Event.objects.filter(session_id=session_id, position=None).order_by("seq")
+
+
+def records(session_id: str, *, thread_id: str | None = None) -> list[Record]:
+    """Everything taken in, by position: what a transcript is folded from."""
+    rows = Event.objects.filter(session_id=session_id, position__isnull=False)
+    if thread_id:
+        rows = rows.filter(thread_id=thread_id)
+    return [record_of(row) for row in rows.order_by("position")]
+
+
+def since(session_id: str, number: int, *, limit: int = 500) -> list[Frame]:
+    """Return the frames after a number, in order, at most `limit` of them."""
+    rows = Event.objects.filter(session_id=session_id)
+    later = {"session_id": session_id}
+    arrived = rows.filter(seq__gt=number).order_by("seq")[:limit]
+    taken = Event.objects.filter(
+        **later, position__gt=number, seq__lte=number
+    ).order_by("position")[:limit]
+    found = [*arrived, *taken]
+    frames = [
+        frame for row in found for frame in frames_of(row) if frame.number > number
+    ]
+    return sorted(frames, key=lambda frame: frame.number)[:limit]
+
+
+def before(session_id: str, number: int, *, limit: int = 200) -> list[Frame]:
+    """Return the last frames before a number, in order: for a page opened late."""
+    rows = Event.objects.filter(session_id=session_id)
+    found = {
+        row.id: row
+        for part in (
+            rows.filter(seq__lt=number).order_by("-seq")[:limit],
+            rows.filter(position__lt=number).order_by("-position")[:limit],
+        )
+        for row in part
+    }
+    frames = [
+        frame
+        for row in found.values()
+        for frame in frames_of(row)
+        if frame.number < number
+    ]
+    return sorted(frames, key=lambda frame: frame.number)[-limit:]
+
+
+def last_number(session_id: str) -> int:
+    """The highest number given out; 0 for an empty log.
+
+    Raises:
+        SessionGone: there is no such session.
+    """
+    following = (
+        Session.objects.filter(pk=session_id).values_list("next_seq", flat=True).first()
+    )
+    if following is None:
+        raise SessionGone(session_id)
+    return following - 1
+
+
+def frames_of(row: Event) -> list[Frame]:
+    """One frame for what the platform wrote, two for what a client sent."""
+    record = record_of(row)
+    if row.position == row.seq:
+        return [Frame(number=row.seq, record=record, queued=False)]
+    arrival = Frame(number=row.seq, record=record, queued=True)
+    if row.position is None:
+        return [arrival]
+    return [arrival, Frame(number=row.position, record=record, queued=False)]
+
+
+def record_of(row: Event) -> Record:
+    return Record(
+        id=row.id,
+        seq=row.seq,
+        position=row.position,
+        payload=parse(row.type, row.payload),
+        created_at=row.created_at,
+        processed_at=row.processed_at,
+        private=row.private or {},
+    )
+
+
+def primary_id(session_id: str) -> str:
+    """The id of the thread every session has.
+
+    Raises:
+        SessionGone: there is no such session.
+    """
+    threads = Thread.objects.filter(session_id=session_id, parent=None)
+    found = threads.values_list("pk", flat=True).first()
+    if found is None:
+        raise SessionGone(session_id)
+    return found
+
+
+def listed(
+    session_id: str,
+    *,
+    types: Sequence[str] = (),
+    processed: Mapping[str, datetime] | None = None,
+    include_own: bool = False,
+) -> QuerySet[Event]:
+    """The events of the list endpoint, unordered: the caller pages through them.
+
+    `processed` maps lookups (`gt`, `gte`, `lt`, `lte`) to moments of `processed_at`.
+    """
+    rows = Event.objects.filter(session_id=session_id)
+    if types:
+        rows = rows.filter(type__in=types)
+    if not include_own:
+        rows = rows.exclude(type__startswith="agentsite.")
+    for lookup, moment in (processed or {}).items():
+        rows = rows.filter(**{f"processed_at__{lookup}": moment})
+    return rows
+
+
+def _stored_by_key(session_id: str, drafts: Sequence[Draft]) -> dict[str, Record]:
+    keys = [draft.idempotency_key for draft in drafts if draft.idempotency_key]
+    if not keys:
+        return {}
+    rows = Event.objects.filter(session_id=session_id, idempotency_key__in=keys)
+    return {str(row.idempotency_key): record_of(row) for row in rows}
+
+
+def _take_numbers(session_id: str, count: int, fence: int | None) -> int:
+    """Reserve numbers; return the first. The row's lock orders all writers."""
+    guard, values = ("", []) if fence is None else (" AND fence = %s", [fence])
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE agent_sessions_session SET next_seq = next_seq + %s"  # noqa: S608
+            f" WHERE id = %s{guard} RETURNING next_seq",
+            [count, session_id, *values],
+        )
+        row = cursor.fetchone()
+    if row is None:
+        raise _refusal(session_id, fence)
+    following: int = row[0]
+    return following - count
+
+
+def _refusal(session_id: str, fence: int | None) -> Exception:
+    if fence is not None and Session.objects.filter(pk=session_id).exists():
+        return Fenced(f"{session_id} is no longer held with fence {fence}")
+    return SessionGone(session_id)
+
+
+def _rows(
+    session_id: str, thread_id: str, drafts: Sequence[Draft], first: int
+) -> list[Event]:
+    moment = timezone.now()
+    return [
+        Event(
+            id=draft.id or new_id("sevt"),
+            session_id=session_id,
+            thread_id=thread_id,
+            seq=number,
+            position=None if draft.queued else number,
+            type=draft.payload.type.value,
+            payload=draft.payload.to_json(),
+            private=dict(draft.private) if draft.private else None,
+            created_at=moment,
+            processed_at=None if draft.queued else moment,
+            idempotency_key=draft.idempotency_key,
+        )
+        for number, draft in enumerate(drafts, start=first)
+    ]
+
+
+def _nudge(session_id: str, number: int) -> None:
+    transaction.on_commit(lambda: bus.nudge(session_id, number))
+
+
+def has_input(session_id: str) -> bool:
+    """Say whether a message waits to be taken in."""
+    return queued(session_id).filter(type=EventType.USER_MESSAGE).exists()
+
+
+def has_interrupt(session_id: str) -> bool:
+    """Say whether somebody asked for a stop that no turn has answered."""
+    return queued(session_id).filter(Q(type=EventType.USER_INTERRUPT)).exists()

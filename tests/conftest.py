@@ -1,0 +1,86 @@
+"""The cast and the rows most tests begin with."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+# Before Django reads its settings: tests never touch the state of a real site.
+_HOME = Path(tempfile.mkdtemp(prefix="agentsite-test-"))
+os.environ.setdefault("AGENTSITE_HOME", str(_HOME))
+os.environ.setdefault("AGENTSITE_RUNTIME_DIR", str(_HOME / "run"))
+os.environ.pop("ANTHROPIC_API_KEY", None)
+
+import pytest  # noqa: E402
+
+
+@pytest.fixture(autouse=True)
+def _plain_settings(settings):
+    """Tests run in one process: an in-memory bus and quick passwords."""
+    settings.CHANNEL_LAYERS = {
+        "default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}
+    }
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+    settings.STORAGES = {
+        **settings.STORAGES,
+        "staticfiles": {
+            "BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"
+        },
+    }
+
+
+@pytest.fixture
+def workspace(db):
+    from agents.models import Workspace
+
+    return Workspace.objects.create(name="Books")
+
+
+@pytest.fixture
+def other_workspace(db):
+    from agents.models import Workspace
+
+    return Workspace.objects.create(name="Elsewhere")
+
+
+def _user(name, workspace, role):
+    from django.contrib.auth.models import User
+
+    from agents.models import Member
+
+    user = User.objects.create_user(name, f"{name}@example.org", "password")
+    Member.objects.create(workspace=workspace, user=user, role=role)
+    return user
+
+
+@pytest.fixture
+def alice(workspace):
+    """Alice owns the workspace."""
+    return _user("alice", workspace, "owner")
+
+
+@pytest.fixture
+def bob(workspace):
+    """Bob may start and steer sessions."""
+    return _user("bob", workspace, "operator")
+
+
+@pytest.fixture
+def charlie(other_workspace):
+    """Charlie owns another workspace and has no access here."""
+    return _user("charlie", other_workspace, "owner")
+
+
+@pytest.fixture
+def api_key(workspace):
+    from agents.models import ApiKey
+
+    return ApiKey.issue(workspace, "tests")[1]
+
+
+@pytest.fixture
+def other_api_key(other_workspace):
+    from agents.models import ApiKey
+
+    return ApiKey.issue(other_workspace, "tests")[1]
