@@ -2,32 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
-from pathlib import Path
-
-# Before Django reads its settings: tests never touch the state of a real site.
-_HOME = Path(tempfile.mkdtemp(prefix="agentsite-test-"))
-os.environ.setdefault("AGENTSITE_HOME", str(_HOME))
-os.environ.setdefault("AGENTSITE_RUNTIME_DIR", str(_HOME / "run"))
-os.environ.pop("ANTHROPIC_API_KEY", None)
-
-import pytest  # noqa: E402
-
-
-@pytest.fixture(autouse=True)
-def _plain_settings(settings):
-    """Tests run in one process: an in-memory bus and quick passwords."""
-    settings.CHANNEL_LAYERS = {
-        "default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}
-    }
-    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
-    settings.STORAGES = {
-        **settings.STORAGES,
-        "staticfiles": {
-            "BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"
-        },
-    }
+import pytest
 
 
 @pytest.fixture
