@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any
 
 from django.db import connection, transaction
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from agents.ids import new_id
@@ -60,6 +60,8 @@ def append(
         Fenced: a fence was given and the lease has moved on.
         SessionGone: there is no such session.
     """
+    if not drafts:
+        return []
     with transaction.atomic():
         known = _stored_by_key(session_id, drafts)
         fresh = [draft for draft in drafts if draft.idempotency_key not in known]
@@ -279,4 +281,4 @@ def has_input(session_id: str) -> bool:
 
 def has_interrupt(session_id: str) -> bool:
     """Say whether somebody asked for a stop that no turn has answered."""
-    return queued(session_id).filter(Q(type=EventType.USER_INTERRUPT)).exists()
+    return queued(session_id).filter(type=EventType.USER_INTERRUPT).exists()

@@ -1,0 +1,218 @@
+"""What a person or a program may do with sessions: pages and API call the same verbs.
+
+Every verb asks first whether the actor may, changes state through `lifecycle`, writes
+history through `log`, and raises the refusals of `agents.http.errors`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from django.db import transaction
+
+from agents import definitions
+from agents.actors import Actor
+from agents.http.errors import Conflict, InvalidRequest, NotFound
+from agents.models import Act, AgentVersion, Environment, File, ModelAlias
+from sandbox.spec import UPLOADS
+from sessions import bus, lifecycle, log, queue
+from sessions.events import Draft, EventType, Record, SessionUpdated, UserInterrupt
+from sessions.models import Session, SessionResource, Status, Thread
+
+
+def create_session(
+    actor: Actor,
+    *,
+    agent: AgentVersion,
+    environment: Environment,
+    overrides: Mapping[str, Any] | None = None,
+    title: str | None = None,
+    metadata: Mapping[str, str] | None = None,
+    resources: Sequence[Mapping[str, Any]] = (),
+    initial_events: Sequence[Draft] = (),
+) -> Session:
+    """Make a session; with initial events it is born running.
+
+    `resources` are `{"file_id", "mount_path"?}`; `overrides` are the fields of
+    `agent_with_overrides` that were given.
+    """
+    actor.require(Act.RUN)
+    _refuse_archived(agent, environment)
+    snapshot = _snapshot(agent, overrides or {})
+    with transaction.atomic():
+        session = Session.objects.create(
+            workspace=actor.workspace,
+            title=title,
+            metadata=dict(metadata or {}),
+            agent=agent.agent,
+            agent_version=agent.version,
+            agent_snapshot=snapshot,
+            environment=environment,
+            environment_config=environment.config,
+            created_by=actor.name,
+        )
+        Thread.objects.create(session=session, agent_snapshot=snapshot)
+        for resource in resources:
+            _mount(session, resource)
+        if initial_events:
+            _receive(session, initial_events)
+    session.refresh_from_db()
+    return session
+
+
+def _refuse_archived(agent: AgentVersion, environment: Environment) -> None:
+    if agent.agent.archived_at:
+        raise InvalidRequest(f"agent {agent.agent_id} is archived")
+    if environment.archived_at:
+        raise InvalidRequest(f"environment {environment.pk} is archived")
+
+
+def _snapshot(agent: AgentVersion, overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """The agent as this session will know it, its model made concrete."""
+    snapshot = definitions.apply_overrides(agent.config, overrides)
+    model = {**snapshot["model"], "id": ModelAlias.resolve(snapshot["model"]["id"])}
+    return {**snapshot, "model": model}
+
+
+def _mount(session: Session, resource: Mapping[str, Any]) -> SessionResource:
+    """Attach a copy of an uploaded file that belongs to this session."""
+    original = _file(session, resource["file_id"])
+    copy = File.objects.create(
+        workspace=session.workspace,
+        filename=original.filename,
+        mime_type=original.mime_type,
+        size_bytes=original.size_bytes,
+        sha256=original.sha256,
+        scope_id=session.pk,
+    )
+    copy.path.parent.mkdir(parents=True, exist_ok=True)
+    os.link(original.path, copy.path)
+    path = resource.get("mount_path") or f"{UPLOADS}/{copy.pk}"
+    if session.resources.filter(mount_path=path).exists():
+        raise InvalidRequest(f"two resources are mounted at {path}")
+    return SessionResource.objects.create(
+        session=session, file_id=copy.pk, mount_path=path
+    )
+
+
+def _file(session: Session, file_id: str) -> File:
+    found = File.objects.filter(pk=file_id, workspace=session.workspace).first()
+    if found is None:
+        raise NotFound.of("file", file_id)
+    return found
+
+
+def send_events(
+    actor: Actor, session: Session, events: Sequence[Draft]
+) -> list[Record]:
+    """Queue client events and wake the session; an interrupt jumps the queue."""
+    actor.require(Act.RUN)
+    _refuse_ended(session)
+    with transaction.atomic():
+        return _receive(session, events)
+
+
+def _refuse_ended(session: Session) -> None:
+    if session.archived_at:
+        raise Conflict(f"session {session.pk} is archived: it takes no more events")
+    if session.status == Status.TERMINATED:
+        raise Conflict(f"session {session.pk} is terminated: it takes no more events")
+
+
+def _receive(session: Session, events: Sequence[Draft]) -> list[Record]:
+    written = log.append(session.pk, events)
+    kinds = {draft.payload.type for draft in events}
+    if EventType.USER_INTERRUPT in kinds:
+        lifecycle.settle_idle_interrupts(session.pk)
+    if EventType.USER_MESSAGE in kinds:
+        log.append(session.pk, lifecycle.start(session))
+    transaction.on_commit(lambda: bus.wake_hosts(session.pk))
+    return written
+
+
+def interrupt(actor: Actor, session: Session) -> None:
+    """Stop what the session is doing now."""
+    stop = UserInterrupt(agentsite_sender=actor.name)
+    send_events(actor, session, [Draft(payload=stop, queued=True)])
+
+
+def update_session(
+    actor: Actor, session: Session, changes: Mapping[str, Any]
+) -> Session:
+    """Change title, metadata (merged per key; null deletes) or the agent's tools.
+
+    `changes` holds the given fields only: `title`, `metadata`, `agent` (`{"tools"}`).
+    """
+    actor.require(Act.RUN)
+    _refuse_ended(session)
+    with transaction.atomic():
+        changed = _apply(session, changes)
+        if changed:
+            session.save(update_fields=[*_columns(changed), "updated_at"])
+            log.append(session.pk, [Draft(payload=SessionUpdated(**changed))])
+    return session
+
+
+def _apply(session: Session, changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Set what differs on the row; return the fields of `session.updated`."""
+    changed: dict[str, Any] = {}
+    if "title" in changes and changes["title"] != session.title:
+        session.title = changes["title"]
+        changed["title"] = session.title
+    if "metadata" in changes:
+        merged = definitions.merge_metadata(session.metadata, changes["metadata"])
+        if merged != session.metadata:
+            changed["metadata"] = session.metadata = merged
+    if "agent" in changes:
+        changed["agent"] = _replace_tools(session, changes["agent"])
+    return changed
+
+
+def _replace_tools(session: Session, given: Mapping[str, Any]) -> dict[str, Any]:
+    if session.is_working:
+        raise InvalidRequest(
+            f"session {session.pk} is {session.status}: interrupt it before its agent"
+            " is changed"
+        )
+    snapshot = definitions.apply_overrides(session.agent_snapshot, given)
+    session.agent_snapshot = snapshot
+    session.threads.filter(parent=None).update(agent_snapshot=snapshot)
+    return snapshot
+
+
+def _columns(changed: Mapping[str, Any]) -> list[str]:
+    names = {"agent": "agent_snapshot"}
+    return [names.get(name, name) for name in changed]
+
+
+def archive_session(actor: Actor, session: Session) -> Session:
+    """Make a session read-only for good. Archiving twice changes nothing."""
+    actor.require(Act.RUN)
+    if session.archived_at is None and not lifecycle.archive(session):
+        raise InvalidRequest(_still_working(session, "archived"))
+    queue.enqueue("sessions.tasks.remove_sandbox", session.pk)
+    session.refresh_from_db()
+    return session
+
+
+def delete_session(actor: Actor, session: Session) -> None:
+    """Delete a session with its events, files and sandbox."""
+    actor.require(Act.RUN)
+    with transaction.atomic():
+        if not lifecycle.forget(session.pk):
+            raise InvalidRequest(_still_working(session, "deleted"))
+        files = list(File.objects.filter(scope_id=session.pk))
+        File.objects.filter(scope_id=session.pk).delete()
+        queue.enqueue("sessions.tasks.remove_sandbox", session.pk)
+    for file in files:
+        file.path.unlink(missing_ok=True)
+    bus.nudge(session.pk, 0)
+
+
+def _still_working(session: Session, done: str) -> str:
+    return (
+        f"session {session.pk} is working: interrupt it and wait until it is idle"
+        f" before it is {done}"
+    )
