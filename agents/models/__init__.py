@@ -3,6 +3,7 @@
 from agents.models.agent import Agent, AgentVersion
 from agents.models.environment import Environment
 from agents.models.file import File
+from agents.models.login_token import LoginToken
 from agents.models.model_alias import ModelAlias
 from agents.models.workspace import Act, ApiKey, Member, Role, Workspace, may
 
@@ -13,6 +14,7 @@ __all__ = [
     "ApiKey",
     "Environment",
     "File",
+    "LoginToken",
     "Member",
     "ModelAlias",
     "Role",
