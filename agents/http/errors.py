@@ -48,7 +48,7 @@ class NotFound(ApiError):
     type = "not_found_error"
 
     @classmethod
-    def of(cls, kind: str, id: str) -> NotFound:  # noqa: A002 - the wire's word
+    def of(cls, kind: str, id: str) -> NotFound:
         # The same sentence for an unknown id and for one of another workspace.
         return cls(f"{kind} {id} does not exist in this workspace")
 

@@ -1,0 +1,163 @@
+"""Definitions in full: what was said, with every default spelled out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from agents.http.errors import InvalidRequest
+from agents.http.validation import validate
+from agents.models import AgentVersion
+from agents.params import (
+    SANDBOX_TOOLS,
+    WEB_TOOLS,
+    AgentCreate,
+    AgentOverrides,
+    AgentUpdate,
+    EnvironmentConfig,
+    ModelConfig,
+    Toolset,
+    check_metadata,
+)
+
+Config = dict[str, Any]
+
+DEFAULT_EFFORT = "high"
+"""What the Messages API does when it is told nothing."""
+ALLOW = {"type": "always_allow"}
+PACKAGE_MANAGERS = ("apt", "cargo", "gem", "go", "npm", "pip")
+
+
+def resolve_agent(params: AgentCreate) -> Config:
+    """Return the whole definition of a new agent, as the API answers it."""
+    return {
+        "name": params.name,
+        "description": params.description or None,
+        "model": resolve_model(params.model),
+        "system": params.system or None,
+        "tools": resolve_tools(params.tools),
+        "mcp_servers": [],
+        "skills": [],
+        "multiagent": None,
+        "execution_identity": {"type": "service_account"},
+        "metadata": params.metadata,
+    }
+
+
+def changed_agent(config: Config, params: AgentUpdate) -> Config:
+    """Return the definition after an update; equal to the old one if nothing changed."""
+    given = params.model_fields_set
+    changed = dict(config)
+    if params.name is not None:
+        changed["name"] = params.name
+    for field in {"description", "system"} & given:
+        changed[field] = getattr(params, field) or None
+    if params.model is not None:
+        changed["model"] = resolve_model(params.model, before=config["model"])
+    if "tools" in given:
+        changed["tools"] = resolve_tools(params.tools)
+    if params.metadata:
+        changed["metadata"] = merged_metadata(config["metadata"], params.metadata)
+    return changed
+
+
+def apply_overrides(config: Config, overrides: Mapping[str, Any]) -> Config:
+    """Return the definition one session uses: what is given replaces, whole."""
+    params = validate(AgentOverrides, dict(overrides))
+    changed = dict(config)
+    if params.model is not None:
+        changed["model"] = resolve_model(params.model)
+    if "system" in params.model_fields_set:
+        changed["system"] = params.system or None
+    if "tools" in params.model_fields_set:
+        changed["tools"] = resolve_tools(params.tools)
+    return changed
+
+
+def session_agent(version: AgentVersion, config: Config) -> Config:
+    """Return the snapshot a session keeps: no metadata, but the id and the version."""
+    kept = {name: value for name, value in config.items() if name != "metadata"}
+    return {
+        "type": "agent",
+        "id": version.agent_id,
+        "version": version.version,
+        **kept,
+    }
+
+
+def resolve_model(model: ModelConfig, before: Config | None = None) -> Config:
+    """Spell a model out. The same model keeps the effort it had when none is given."""
+    kept = before["effort"]["type"] if before and before["id"] == model.id else None
+    effort = model.effort.type if model.effort else kept or DEFAULT_EFFORT
+    return {
+        "id": model.id,
+        "effort": {"type": effort},
+        "speed": "standard",
+        "inference_geo": None,
+    }
+
+
+def resolve_tools(tools: Sequence[object] | None) -> list[Config]:
+    # The other kinds of tools were refused when the request was read.
+    return [_resolve_toolset(each) for each in tools or () if isinstance(each, Toolset)]
+
+
+def _resolve_toolset(toolset: Toolset) -> Config:
+    defaults = toolset.default_config
+    enabled = not (defaults and defaults.enabled is False)
+    said = {config.name: config for config in toolset.configs or ()}
+
+    def resolved(name: str, default: bool) -> Config:
+        own = said[name].enabled if name in said else None
+        return {
+            "type": name,
+            "name": name,
+            "enabled": default if own is None else own,
+            "permission_policy": ALLOW,
+        }
+
+    return {
+        "type": toolset.type,
+        "default_config": {"enabled": enabled, "permission_policy": ALLOW},
+        "configs": [
+            *(resolved(name, enabled) for name in SANDBOX_TOOLS),
+            # Nothing runs these yet, whatever the default says.
+            *(resolved(name, False) for name in WEB_TOOLS),
+        ],
+    }
+
+
+def resolve_environment(config: EnvironmentConfig | None) -> Config:
+    """Spell an environment's config out; null means the platform's own sandboxes."""
+    return {
+        "type": "cloud",
+        "networking": {"type": "unrestricted"},
+        "packages": {
+            "type": "packages",
+            **{manager: [] for manager in PACKAGE_MANAGERS},
+        },
+    }
+
+
+def merged_metadata(
+    before: Mapping[str, str],
+    patch: Mapping[str, str | None],
+    *,
+    empty_deletes: bool = False,
+) -> dict[str, str]:
+    """Merge per key: null deletes; in environments the empty string does too.
+
+    Raises:
+        InvalidRequest: the result would break the limits.
+    """
+    merged = {**before, **patch}
+    kept = {
+        key: value
+        for key, value in merged.items()
+        if value is not None and not (empty_deletes and value == "")
+    }
+    try:
+        check_metadata(kept)
+    except ValueError as error:
+        raise InvalidRequest(f"metadata: {error}") from None
+    return kept

@@ -1,0 +1,301 @@
+"""What a caller may say about agents and environments: strict models of the wire."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field, field_validator
+
+from agents.http.validation import Params, Unbuilt, UnbuiltParams, not_yet
+
+MAX_PAIRS, MAX_KEY, MAX_VALUE = 16, 64, 512
+MAX_SYSTEM = 100_000
+
+SANDBOX_TOOLS = ("bash", "read", "write", "edit", "glob", "grep")
+WEB_TOOLS = ("web_fetch", "web_search")
+EFFORTS = ("low", "medium", "high", "xhigh", "max")
+
+
+def _not_blank(value: str) -> str:
+    if not value.strip():
+        raise ValueError("must not be blank")
+    return value
+
+
+def check_metadata(metadata: Mapping[str, str | None]) -> None:
+    """Hold metadata to the wire's limits.
+
+    Raises:
+        ValueError: too many pairs, or one too long.
+    """
+    if len(metadata) > MAX_PAIRS:
+        raise ValueError(f"may hold at most {MAX_PAIRS} pairs")
+    for key, value in metadata.items():
+        if not 1 <= len(key) <= MAX_KEY:
+            raise ValueError(f"keys have 1 to {MAX_KEY} characters: {key[:80]!r}")
+        if value is not None and len(value) > MAX_VALUE:
+            raise ValueError(f"values have at most {MAX_VALUE} characters: {key!r}")
+
+
+def _metadata(value: dict[str, str]) -> dict[str, str]:
+    check_metadata(value)
+    return value
+
+
+def _empty_for_null(value: object) -> object:
+    return {} if value is None else value
+
+
+Name = Annotated[str, Field(min_length=1, max_length=256), AfterValidator(_not_blank)]
+Description = Annotated[str, Field(max_length=2048)]
+System = Annotated[str, Field(max_length=MAX_SYSTEM)]
+Metadata = Annotated[
+    dict[str, str], AfterValidator(_metadata), BeforeValidator(_empty_for_null)
+]
+MetadataPatch = dict[str, str | None]
+ModelId = Annotated[
+    str, Field(min_length=1, max_length=128), AfterValidator(_not_blank)
+]
+
+
+class Effort(Params):
+    type: Literal["low", "medium", "high", "xhigh", "max"]
+
+
+def _effort(value: object) -> object:
+    return {"type": value} if isinstance(value, str) else value
+
+
+class ModelConfig(Params):
+    id: ModelId
+    effort: Annotated[Effort | None, BeforeValidator(_effort)] = None
+    speed: Literal["standard", "fast"] | None = None
+    inference_geo: Unbuilt = None
+
+    @field_validator("speed")
+    @classmethod
+    def _only_standard(cls, value: str | None) -> str | None:
+        if value == "fast":
+            raise not_yet()
+        return value
+
+
+def _model(value: object) -> object:
+    return {"id": value} if isinstance(value, str) else value
+
+
+Model = Annotated[
+    ModelConfig, BeforeValidator(_model, json_schema_input_type=str | ModelConfig)
+]
+
+
+class AlwaysAllow(Params):
+    type: Literal["always_allow"]
+
+
+class AlwaysAsk(UnbuiltParams):
+    type: Literal["always_ask"]
+
+
+class Auto(UnbuiltParams):
+    type: Literal["auto"]
+
+
+Policy = Annotated[AlwaysAllow | AlwaysAsk | Auto, Field(discriminator="type")]
+
+
+class SandboxTool(Params):
+    name: Literal["bash", "read", "write", "edit", "glob", "grep"]
+    type: Literal["bash", "read", "write", "edit", "glob", "grep"] | None = None
+    enabled: bool | None = None
+    permission_policy: Policy | None = None
+
+
+class WebTool(Params):
+    name: Literal["web_fetch", "web_search"]
+    type: Literal["web_fetch", "web_search"] | None = None
+    enabled: bool | None = None
+    permission_policy: Policy | None = None
+    allowed_domains: Unbuilt = None
+    blocked_domains: Unbuilt = None
+    max_content_tokens: Unbuilt = None
+    url_sources: Unbuilt = None
+    user_location: Unbuilt = None
+
+    @field_validator("enabled")
+    @classmethod
+    def _only_disabled(cls, value: bool | None) -> bool | None:
+        if value:
+            raise not_yet()
+        return value
+
+
+ToolConfig = Annotated[SandboxTool | WebTool, Field(discriminator="name")]
+
+
+class ToolDefaults(Params):
+    enabled: bool | None = None
+    permission_policy: Policy | None = None
+
+
+class Toolset(Params):
+    type: Literal["agent_toolset_20260401"]
+    default_config: ToolDefaults | None = None
+    configs: list[ToolConfig] | None = None
+
+    @field_validator("configs")
+    @classmethod
+    def _each_tool_once(cls, value: list[Any] | None) -> list[Any] | None:
+        names = [config.name for config in value or ()]
+        if len(names) != len(set(names)):
+            raise ValueError("each tool may be configured once")
+        for config in value or ():
+            if config.type not in {None, config.name}:
+                raise ValueError(f"type of {config.name} must be {config.name}")
+        return value
+
+
+class McpToolset(UnbuiltParams):
+    type: Literal["mcp_toolset"]
+
+
+class CustomTool(UnbuiltParams):
+    type: Literal["custom"]
+
+
+Tool = Annotated[Toolset | McpToolset | CustomTool, Field(discriminator="type")]
+
+
+def _one_toolset(value: list[Any] | None) -> list[Any] | None:
+    if value and len(value) > 1:
+        raise ValueError("agent_toolset_20260401 may be given once")
+    return value
+
+
+Tools = Annotated[
+    list[Tool] | None, Field(max_length=256), AfterValidator(_one_toolset)
+]
+
+
+class ServiceAccount(Params):
+    type: Literal["service_account"]
+
+
+class AwsRole(UnbuiltParams):
+    type: Literal["aws_role"]
+
+
+ExecutionIdentity = Annotated[ServiceAccount | AwsRole, Field(discriminator="type")]
+
+
+class AgentCreate(Params):
+    model: Model
+    name: Name
+    description: Description | None = None
+    system: System | None = None
+    tools: Tools = None
+    metadata: Metadata = Field(default_factory=dict)
+    execution_identity: ExecutionIdentity | None = None
+    mcp_servers: Unbuilt = None
+    skills: Unbuilt = None
+    multiagent: Unbuilt = None
+
+
+class AgentUpdate(Params):
+    """Each field that is given changes; what is absent stays."""
+
+    model: Model | None = None
+    name: Name | None = None
+    description: Description | None = None
+    system: System | None = None
+    tools: Tools = None
+    metadata: MetadataPatch | None = None
+    execution_identity: ExecutionIdentity | None = None
+    mcp_servers: Unbuilt = None
+    skills: Unbuilt = None
+    multiagent: Unbuilt = None
+    version: Annotated[int, Field(ge=1)] | None = None
+
+    @field_validator("model", "name", "version")
+    @classmethod
+    def _cannot_be_cleared(cls, value: object) -> object:
+        if value is None:
+            raise ValueError("cannot be null: leave it out to keep it")
+        return value
+
+
+class AgentOverrides(Params):
+    """What one session does otherwise than its agent."""
+
+    model: Model | None = None
+    system: System | None = None
+    tools: Tools = None
+    mcp_servers: Unbuilt = None
+    skills: Unbuilt = None
+
+    @field_validator("model")
+    @classmethod
+    def _model_required(cls, value: object) -> object:
+        if value is None:
+            raise ValueError("cannot be null: an agent needs a model")
+        return value
+
+
+class Unrestricted(Params):
+    type: Literal["unrestricted"]
+
+
+class Limited(UnbuiltParams):
+    type: Literal["limited"]
+
+
+Networking = Annotated[Unrestricted | Limited, Field(discriminator="type")]
+
+
+class Packages(Params):
+    type: Literal["packages"] | None = None
+    apt: Unbuilt = None
+    cargo: Unbuilt = None
+    gem: Unbuilt = None
+    go: Unbuilt = None
+    npm: Unbuilt = None
+    pip: Unbuilt = None
+
+
+class Cloud(Params):
+    type: Literal["cloud"]
+    networking: Networking | None = None
+    packages: Packages | None = None
+
+
+class SelfHosted(UnbuiltParams):
+    type: Literal["self_hosted"]
+
+
+EnvironmentConfig = Annotated[Cloud | SelfHosted, Field(discriminator="type")]
+
+
+class Scoped(Params):
+    scope: Literal["organization", "account"] | None = None
+
+    @field_validator("scope")
+    @classmethod
+    def _only_organization(cls, value: str | None) -> str | None:
+        if value == "account":
+            raise ValueError("a key's environments have the scope organization")
+        return value
+
+
+class EnvironmentCreate(Scoped):
+    name: Name
+    config: EnvironmentConfig | None = None
+    description: Description | None = None
+    metadata: Metadata = Field(default_factory=dict)
+
+
+class EnvironmentUpdate(Scoped):
+    name: Name | None = None
+    config: EnvironmentConfig | None = None
+    description: Description | None = None
+    metadata: MetadataPatch | None = None
