@@ -57,15 +57,17 @@ class Connection:
 
     async def _connected(self) -> asyncio.StreamWriter:
         async with self._turn:
-            if self._writer is None:
-                try:
-                    reader, self._writer = await asyncio.wait_for(
-                        connect(self.path), CONNECT_SECONDS
-                    )
-                except (OSError, TimeoutError) as error:
-                    raise NotSent(str(error)) from error
-                self._reading = asyncio.create_task(self._read(reader))
-            return self._writer
+            if self._writer:
+                return self._writer
+            try:
+                reader, writer = await asyncio.wait_for(
+                    connect(self.path), CONNECT_SECONDS
+                )
+            except (OSError, TimeoutError) as error:
+                raise NotSent(str(error)) from error
+            self._writer = writer
+            self._reading = asyncio.create_task(self._read(reader))
+            return writer
 
     async def _read(self, reader: asyncio.StreamReader) -> None:
         try:
@@ -80,7 +82,7 @@ class Connection:
     def _take(self, line: bytes) -> None:
         answer = json.loads(line)
         if not isinstance(answer, dict):
-            raise ValueError("an answer must be an object")  # noqa: TRY004
+            raise ValueError("an answer must be an object")
         number = answer.get("id")
         waiting = self._waiting.get(number) if isinstance(number, int) else None
         if waiting and not waiting.done():
@@ -91,7 +93,7 @@ class Connection:
         if self._writer:
             self._writer.transport.abort()
         self._writer = None
-        if self._reading:
+        if self._reading and self._reading is not asyncio.current_task():
             self._reading.cancel()
         self._reading = None
         for waiting in list(self._waiting.values()):

@@ -33,3 +33,7 @@ class FileUnavailable(SandboxError):
 
 class EgressUnavailable(SandboxError):
     """The egress proxy does not answer."""
+
+
+class SandboxGone(SandboxError):
+    """The sandbox does not answer and nothing was sent: provision it and ask again."""

@@ -48,8 +48,8 @@ INSTALLS = {
 }
 
 PROXIES = {
-    **{name: PROXY for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")},
-    **{name: PROXY for name in ("http_proxy", "https_proxy", "all_proxy")},
+    **dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"), PROXY),
+    **dict.fromkeys(("http_proxy", "https_proxy", "all_proxy"), PROXY),
     "NO_PROXY": LOCAL,
     "no_proxy": LOCAL,
     "NODE_USE_ENV_PROXY": "1",

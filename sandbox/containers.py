@@ -1,0 +1,191 @@
+"""The containers and volumes of one installation. Blocking: called from threads."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from docker import APIClient
+from docker.errors import APIError, ImageNotFound, NotFound
+from docker.types import Mount, Ulimit
+
+from sandbox import inside
+from sandbox.errors import ImageMissing, ProvisionFailed
+from sandbox.places import Places
+from sandbox.spec import HOME, OUTPUTS, UPLOADS, WORKSPACE, SandboxSpec
+
+MB = 1024 * 1024
+UID = 1000
+VOLUMES = {"workspace": WORKSPACE, "home": HOME, "outputs": OUTPUTS}
+SITE = "agentsite.site"
+SESSION = "agentsite.session"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Containers:
+    """Speaks to the engine, and touches nothing that another site made there."""
+
+    api: APIClient
+    site: str
+    places: Places
+    runtime: str | None
+
+    def ping(self) -> None:
+        self.api.ping()
+
+    def name(self, session_id: str) -> str:
+        return f"agentsite-{self.site}-{session_id}"
+
+    def labels(self, session_id: str) -> dict[str, str]:
+        return {SITE: self.site, SESSION: session_id}
+
+    def state(self, session_id: str) -> str | None:
+        """Return the engine's word for the container's state; None without one."""
+        try:
+            found = self.api.inspect_container(self.name(session_id))
+        except NotFound:
+            return None
+        return str(found["State"]["Status"])
+
+    def start(self, spec: SandboxSpec) -> None:
+        """Make a container on the session's volumes and start it.
+
+        A container that stopped has nothing worth keeping: its root is read-only. So
+        it is made anew, and follows the environment as it is now.
+        """
+        if self.state(spec.session_id) is not None:
+            self.remove(spec.session_id)
+        self.places.install_tool_server(spec.session_id)
+        for volume in VOLUMES:
+            name = self.volume(spec.session_id, volume)
+            self.api.create_volume(name, labels=self.labels(spec.session_id))
+        try:
+            self.create(spec)
+            self.api.start(self.name(spec.session_id))
+        except ImageNotFound as error:
+            raise ImageMissing(
+                f"Image {spec.image} of session {spec.session_id} is not on this "
+                "engine: build its environment again."
+            ) from error
+        except APIError as error:
+            if error.status_code == 409:
+                return  # another process is making it; whoever waits will find it
+            raise ProvisionFailed(
+                f"The sandbox of session {spec.session_id} could not be started: "
+                f"{error.explanation or error}."
+            ) from error
+
+    def create(self, spec: SandboxSpec) -> None:
+        self.api.create_container(
+            spec.image,
+            command=tool_server(spec),
+            entrypoint=["/usr/bin/python3", "-I", "-S", inside.TOOL_SERVER],
+            name=self.name(spec.session_id),
+            hostname="sandbox",
+            user=f"{UID}:{UID}",
+            working_dir=WORKSPACE,
+            environment=inside.environment(spec),
+            labels=self.labels(spec.session_id),
+            host_config=self.host_config(spec),
+        )
+
+    def host_config(self, spec: SandboxSpec) -> dict[str, Any]:
+        limits = spec.limits
+        config: dict[str, Any] = self.api.create_host_config(
+            network_mode="none",
+            init=True,
+            group_add=[str(self.places.gid)],
+            cap_drop=["ALL"],
+            security_opt=["no-new-privileges:true"],
+            read_only=True,
+            tmpfs=tmpfs(limits.tmp_mb),
+            mounts=self.mounts(spec.session_id),
+            pids_limit=limits.pids,
+            mem_limit=limits.memory_mb * MB,
+            memswap_limit=limits.memory_mb * MB,
+            nano_cpus=int(limits.cpus * 1_000_000_000),
+            ulimits=[
+                Ulimit(name="nofile", soft=8192, hard=8192),
+                Ulimit(name="core", soft=0, hard=0),
+            ],
+            ipc_mode="private",
+            log_config={"Type": "json-file", "Config": {"max-size": "1m"}},
+            runtime=self.runtime,
+        )
+        return config
+
+    def mounts(self, session_id: str) -> list[Mount]:
+        places = self.places
+        volumes = [
+            Mount(target, self.volume(session_id, volume), type="volume")
+            for volume, target in VOLUMES.items()
+        ]
+        return [
+            *volumes,
+            bind(inside.TOOL_SERVER, str(places.tool_server(session_id))),
+            bind(UPLOADS, str(places.uploads(session_id))),
+            bind(inside.TOOL_FOLDER, str(places.tools(session_id)), writable=True),
+            bind(inside.EGRESS_FOLDER, str(places.egress(session_id))),
+        ]
+
+    def volume(self, session_id: str, volume: str) -> str:
+        return f"{self.name(session_id)}-{volume}"
+
+    def last_words(self, session_id: str) -> str:
+        try:
+            log: bytes = self.api.logs(self.name(session_id), tail=5)
+        except APIError:
+            return "it left no log"
+        return log.decode(errors="replace").strip()[-500:] or "it left no log"
+
+    def remove(self, session_id: str) -> None:
+        try:
+            self.api.remove_container(self.name(session_id), force=True, v=True)
+        except NotFound:
+            pass
+        except APIError as error:
+            if error.status_code != 409:  # 409: its removal goes on already
+                raise
+
+    def remove_volumes(self, session_id: str) -> None:
+        for volume in VOLUMES:
+            try:
+                self.api.remove_volume(self.volume(session_id, volume), force=True)
+            except NotFound:
+                pass
+
+    def has_files(self, session_id: str) -> bool:
+        try:
+            self.api.inspect_volume(self.volume(session_id, "workspace"))
+        except NotFound:
+            return False
+        return True
+
+    def sessions(self) -> frozenset[str]:
+        wanted = {"label": f"{SITE}={self.site}"}
+        containers = self.api.containers(all=True, filters=wanted)
+        volumes = self.api.volumes(filters=wanted)["Volumes"] or []
+        return frozenset(found["Labels"][SESSION] for found in [*containers, *volumes])
+
+
+def tool_server(spec: SandboxSpec) -> list[str]:
+    return [
+        f"--socket={inside.TOOL_SOCKET}",
+        f"--egress={inside.EGRESS_SOCKET}",
+        f"--port={inside.PROXY_PORT}",
+        f"--root={WORKSPACE}",
+        f"--command-seconds={spec.limits.command_seconds}",
+    ]
+
+
+def tmpfs(tmp_mb: int) -> dict[str, str]:
+    options = "rw,exec,nosuid,nodev"
+    return {
+        "/tmp": f"{options},size={tmp_mb}m,mode=1777",  # noqa: S108 - of the sandbox
+        "/var/tmp": f"{options},size={tmp_mb}m,mode=1777",  # noqa: S108
+        "/run": "rw,noexec,nosuid,nodev,size=16m,mode=755",
+    }
+
+
+def bind(target: str, source: str, *, writable: bool = False) -> Mount:
+    return Mount(target, source, type="bind", read_only=not writable)
