@@ -3,13 +3,12 @@
 from sessions.bus.groups import HOSTS_GROUP, session_group
 from sessions.bus.listener import Listener
 from sessions.bus.publisher import Publisher
-from sessions.bus.sender import deleted, nudge, wake_hosts
+from sessions.bus.sender import nudge, wake_hosts
 
 __all__ = [
     "HOSTS_GROUP",
     "Listener",
     "Publisher",
-    "deleted",
     "nudge",
     "session_group",
     "wake_hosts",

@@ -2,7 +2,6 @@
 
 On a session's group:
     {"type": "session.nudge", "session_id", "number"}
-    {"type": "session.deleted", "session_id", "event"}
     {"type": "session.delta", "session_id", "frames": [[n, frame], …]}
 On the hosts' group:
     {"type": "host.wake", "session_id"}

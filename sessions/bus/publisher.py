@@ -90,10 +90,10 @@ class Stream:
 
 
 class Publisher:
-    """Belongs to a host's loop: `async with Publisher() as publisher`."""
+    """Belongs to the loop that first publishes; its owner closes it."""
 
     def __init__(self, *, channel: Channel | None = None, room: int = ROOM) -> None:
-        self._channel = channel
+        self._channel = channel or _channel()
         self._room = room
         self._size = 0
         self._streams: dict[str, Stream] = {}
@@ -101,25 +101,20 @@ class Publisher:
         self._work = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
-    async def __aenter__(self) -> Publisher:
-        self._loop = asyncio.get_running_loop()
-        self._channel = self._channel or _channel()
-        self._task = asyncio.create_task(self._send_for_ever())
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        assert self._task is not None
-        assert self._channel is not None
+    async def close(self) -> None:
+        """Send what waits, if that is quick."""
         for session_id in [*self._streams]:
             self.flush(session_id)
-        self._task.cancel()
-        await asyncio.gather(self._task, return_exceptions=True)
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
         with suppress(TimeoutError):
             await asyncio.wait_for(self._send_due(), CLOSING)
         await self._channel.close()
 
     def publish_delta(self, session_id: str, frame: Frame) -> None:
         """Take an `event_start` or `event_delta` to be sent soon; never waits."""
+        self._task = self._task or asyncio.create_task(self._send_for_ever())
         stream = self._streams.setdefault(session_id, Stream())
         event_id = event_id_of(frame)
         if frame["type"] == "event_start":
@@ -145,17 +140,18 @@ class Publisher:
 
     def _schedule(self, session_id: str, stream: Stream, *, at_once: bool) -> None:
         """The first text goes at once, the rest at the pace."""
-        wait = 0.0 if at_once else stream.not_before - self._loop.time()
+        wait = 0.0 if at_once else stream.not_before - _now()
         if wait <= 0:
             self._is_due(session_id, stream)
         elif stream.timer is None:
-            stream.timer = self._loop.call_later(wait, self._is_due, session_id, stream)
+            loop = asyncio.get_running_loop()
+            stream.timer = loop.call_later(wait, self._is_due, session_id, stream)
 
     def _is_due(self, session_id: str, stream: Stream) -> None:
         if stream.timer:
             stream.timer.cancel()
             stream.timer = None
-        stream.not_before = self._loop.time() + self._pace()
+        stream.not_before = _now() + self._pace()
         self._due.append((session_id, stream))
         self._work.set()
 
@@ -193,13 +189,16 @@ class Publisher:
         return stream.take()
 
     async def _sent(self, messages: list[wire.Message]) -> bool:
-        assert self._channel is not None
         try:
             await self._channel.send(messages)
         except (RedisError, OSError) as error:
             logger.warning("The bus did not take %d previews: %s", len(messages), error)
             return False
         return True
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
 
 
 def event_id_of(frame: Frame) -> str:

@@ -5,9 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Mapping
 from functools import cache
-from typing import Any
 from weakref import WeakSet
 
 import redis
@@ -28,18 +26,8 @@ PAUSE = 1.0
 
 
 def nudge(session_id: str, number: int) -> None:
-    """Tell readers that the session's log has grown up to a number."""
+    """Tell readers that the session's log has grown up to a number; 0: it is gone."""
     message = {"type": "session.nudge", "session_id": session_id, "number": number}
-    _outbox().send(session_group(session_id), message)
-
-
-def deleted(session_id: str, event: Mapping[str, Any]) -> None:
-    """Tell readers that the session is gone; the event is the last they see."""
-    message = {
-        "type": "session.deleted",
-        "session_id": session_id,
-        "event": dict(event),
-    }
     _outbox().send(session_group(session_id), message)
 
 
