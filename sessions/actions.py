@@ -11,14 +11,23 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from django.db import transaction
+from django.utils import timezone
 
 from agents import definitions
 from agents.actors import Actor
 from agents.http.errors import Conflict, InvalidRequest, NotFound
+from agents.ids import new_id
 from agents.models import Act, AgentVersion, Environment, File, ModelAlias
 from sandbox.spec import UPLOADS
 from sessions import bus, lifecycle, log, queue
-from sessions.events import Draft, EventType, Record, SessionUpdated, UserInterrupt
+from sessions.events import (
+    Draft,
+    EventType,
+    Record,
+    SessionUpdated,
+    UserInterrupt,
+    timestamp,
+)
 from sessions.models import Session, SessionResource, Status, Thread
 
 
@@ -71,9 +80,9 @@ def _refuse_archived(agent: AgentVersion, environment: Environment) -> None:
 
 def _snapshot(agent: AgentVersion, overrides: Mapping[str, Any]) -> dict[str, Any]:
     """The agent as this session will know it, its model made concrete."""
-    snapshot = definitions.apply_overrides(agent.config, overrides)
-    model = {**snapshot["model"], "id": ModelAlias.resolve(snapshot["model"]["id"])}
-    return {**snapshot, "model": model}
+    config = definitions.apply_overrides(agent.config, overrides)
+    model = {**config["model"], "id": ModelAlias.resolve(config["model"]["id"])}
+    return definitions.session_agent(agent, {**config, "model": model})
 
 
 def _mount(session: Session, resource: Mapping[str, Any]) -> SessionResource:
@@ -162,7 +171,7 @@ def _apply(session: Session, changes: Mapping[str, Any]) -> dict[str, Any]:
         session.title = changes["title"]
         changed["title"] = session.title
     if "metadata" in changes:
-        merged = definitions.merge_metadata(session.metadata, changes["metadata"])
+        merged = definitions.merged_metadata(session.metadata, changes["metadata"])
         if merged != session.metadata:
             changed["metadata"] = session.metadata = merged
     if "agent" in changes:
@@ -208,7 +217,14 @@ def delete_session(actor: Actor, session: Session) -> None:
         queue.enqueue("sessions.tasks.remove_sandbox", session.pk)
     for file in files:
         file.path.unlink(missing_ok=True)
-    bus.nudge(session.pk, 0)
+    bus.deleted(session.pk, _farewell())
+
+
+def _farewell() -> dict[str, Any]:
+    """The last event of a stream; its log is gone, so it has no row."""
+    moment = timestamp(timezone.now())
+    kind = EventType.SESSION_DELETED.value
+    return {"id": new_id("sevt"), "type": kind, "processed_at": moment}
 
 
 def _still_working(session: Session, done: str) -> str:

@@ -26,10 +26,13 @@ from sessions.events import (
     Record,
     SessionError,
     SessionStatusIdle,
+    SessionStatusRescheduled,
     SessionStatusRunning,
     SessionStatusTerminated,
     SessionUsage,
+    ThreadStatus,
     ThreadStatusIdle,
+    ThreadStatusRescheduled,
     ThreadStatusRunning,
     ThreadStatusTerminated,
 )
@@ -38,6 +41,8 @@ from sessions.models.session import WORKING
 
 LEASE_SECONDS = 15.0
 """How long a host that says nothing keeps its sessions, where its death goes unseen."""
+
+RETRY_SECONDS = 2.0
 
 END_TURN: Mapping[str, Any] = {"type": "end_turn"}
 
@@ -75,7 +80,7 @@ def claimable(now: float) -> Q:
     free = Q(owner="") | Q(lease_until__lt=now)
     if connection.vendor == "sqlite":
         free |= ~Q(owner__startswith=boot_id())
-    due = Q(status=Status.RUNNING) | Q(status=Status.RESCHEDULING, retry_at__lte=now)
+    due = Q(status__in=WORKING) & (Q(retry_at=None) | Q(retry_at__lte=now))
     return due & free
 
 
@@ -100,7 +105,6 @@ def _claim_one(session_id: str, host: str, now: float) -> int:
         owner=host,
         fence=F("fence") + 1,
         lease_until=now + LEASE_SECONDS,
-        status=Status.RUNNING,
         retry_at=None,
     )
     if not mine:
@@ -113,10 +117,10 @@ def waiting_count() -> int:
     return Session.objects.filter(claimable(lease_clock())).count()
 
 
-def renew(host: str) -> dict[str, int]:
-    """Renew a host's leases; return the fence of each session it still holds."""
+def renew(host: str, session_ids: Collection[str]) -> dict[str, int]:
+    """Renew leases; return the fence of each session the host still holds."""
     until = lease_clock() + LEASE_SECONDS
-    held = Session.objects.filter(owner=host)
+    held = Session.objects.filter(owner=host, pk__in=session_ids)
     held.update(lease_until=until)
     return dict(held.values_list("pk", "fence"))
 
@@ -130,6 +134,12 @@ def hand_back(host: str, session_ids: Collection[str] | None = None) -> int:
     if count:
         transaction.on_commit(lambda: bus.wake_hosts(""))
     return count
+
+
+def retry_later(session_id: str, fence: int) -> None:
+    """Let go of a turn that this host could not run; any host tries again soon."""
+    held = Session.objects.filter(pk=session_id, fence=fence)
+    held.update(lease_until=lease_clock() + RETRY_SECONDS)
 
 
 def expire(hosts: Collection[str]) -> int:
@@ -212,6 +222,34 @@ def _go_idle(
         Draft(payload=SessionStatusIdle(**why)),
     ]
     log.append(session.pk, told, fence=fence)
+
+
+def reschedule(session_id: str, *, fence: int) -> None:
+    """A fault that passes: the session waits, and keeps its host."""
+    _shift(session_id, fence, Status.RESCHEDULING)
+
+
+def go_on(session_id: str, *, fence: int) -> None:
+    """The wait of `reschedule` is over."""
+    _shift(session_id, fence, Status.RUNNING)
+
+
+def _shift(session_id: str, fence: int, status: Status) -> None:
+    with transaction.atomic():
+        _hold(session_id, fence)
+        Session.objects.filter(pk=session_id).update(status=status)
+        thread = Thread.objects.get(session=session_id, parent=None)
+        Thread.objects.filter(pk=thread.pk).update(status=status)
+        told = [_SHIFTS[status][0](), _SHIFTS[status][1](**_naming(thread))]
+        log.append(
+            session_id, [Draft(payload=payload) for payload in told], fence=fence
+        )
+
+
+_SHIFTS: dict[Status, tuple[type[Payload], type[ThreadStatus]]] = {
+    Status.RESCHEDULING: (SessionStatusRescheduled, ThreadStatusRescheduled),
+    Status.RUNNING: (SessionStatusRunning, ThreadStatusRunning),
+}
 
 
 def _hold(session_id: str, fence: int) -> None:

@@ -104,9 +104,11 @@ def queued(session_id: str) -> QuerySet[Event]:
     return Event.objects.filter(session_id=session_id, position=None).order_by("seq")
 
 
-def records(session_id: str, *, thread_id: str | None = None) -> list[Record]:
-    """Everything taken in, by position: what a transcript is folded from."""
-    rows = Event.objects.filter(session_id=session_id, position__isnull=False)
+def records(
+    session_id: str, *, thread_id: str | None = None, after: int = 0
+) -> list[Record]:
+    """What was taken in after a position, in order: a transcript is folded from it."""
+    rows = Event.objects.filter(session_id=session_id, position__gt=after)
     if thread_id:
         rows = rows.filter(thread_id=thread_id)
     return [record_of(row) for row in rows.order_by("position")]
@@ -282,3 +284,18 @@ def has_input(session_id: str) -> bool:
 def has_interrupt(session_id: str) -> bool:
     """Say whether somebody asked for a stop that no turn has answered."""
     return queued(session_id).filter(type=EventType.USER_INTERRUPT).exists()
+
+
+def interrupted(session_ids: Sequence[str]) -> list[str]:
+    """Which of these sessions somebody asked to stop."""
+    if not session_ids:
+        return []
+    waiting = Event.objects.filter(
+        session_id__in=session_ids, position=None, type=EventType.USER_INTERRUPT
+    )
+    return list(waiting.values_list("session_id", flat=True).distinct())
+
+
+def has_key(session_id: str, key: str) -> bool:
+    """Say whether an event was written under this idempotency key."""
+    return Event.objects.filter(session_id=session_id, idempotency_key=key).exists()

@@ -1,0 +1,109 @@
+"""Reads off the log how a turn stands: what is unanswered, failed, or over; pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sessions.events import (
+    AgentToolResult,
+    AgentToolUse,
+    ModelRequestEnd,
+    ModelRequestStart,
+    Record,
+    SessionError,
+    SessionStatusRunning,
+    UserInterrupt,
+    UserMessage,
+)
+from sessions.harness.contract import (
+    END_TURN,
+    RETRIES_EXHAUSTED,
+    Ending,
+    ToolCall,
+)
+
+GOES_ON = frozenset({"tool_use", "max_tokens", "pause_turn"})
+"""Stop reasons after which the model is asked again."""
+
+
+def unanswered(records: Sequence[Record]) -> list[ToolCall]:
+    """Return the tool calls that have no result, in the order they were made."""
+    calls: dict[str, ToolCall] = {}
+    for record in records:
+        match record.payload:
+            case AgentToolUse(name=name, input=given):
+                calls[record.id] = ToolCall(id=record.id, name=name, input=given)
+            case AgentToolResult(tool_use_id=answered):
+                calls.pop(answered, None)
+    return list(calls.values())
+
+
+def open_requests(records: Sequence[Record]) -> list[str]:
+    """Return the ids of model requests that began and never ended: at most one."""
+    started: dict[str, None] = {}
+    for record in records:
+        match record.payload:
+            case ModelRequestStart():
+                started[record.id] = None
+            case ModelRequestEnd(model_request_start_id=start):
+                started.pop(start, None)
+    return list(started)
+
+
+def is_interrupted(records: Sequence[Record]) -> bool:
+    """Say whether nobody has asked for anything since the last interrupt."""
+    for record in reversed(records):
+        match record.payload:
+            case UserInterrupt():
+                return True
+            case UserMessage() | SessionStatusRunning():
+                return False
+    return False
+
+
+def failures(records: Sequence[Record]) -> int:
+    """Count how often the model failed in a row up to now."""
+    count = 0
+    for record in reversed(records):
+        match record.payload:
+            case SessionError():
+                count += _retries(record.payload)
+            case UserMessage() | ModelRequestEnd(is_error=False):
+                break
+    return count
+
+
+def settled(records: Sequence[Record]) -> Ending | None:
+    """Return the ending the log has come to; None while the model is to be asked."""
+    if is_interrupted(records):
+        return END_TURN
+    for record in reversed(records):
+        match record.payload:
+            case UserMessage() | AgentToolResult():
+                return None
+            case SessionError(error={"retry_status": {"type": "exhausted"}}):
+                return RETRIES_EXHAUSTED
+            case ModelRequestEnd(is_error=False):
+                return ending(record.private)
+    return END_TURN
+
+
+def ending(reply: Mapping[str, Any]) -> Ending | None:
+    """Return how a reply, as its event's private part keeps it, ends the turn."""
+    if reply["stop_reason"] == "refusal":
+        return Ending(
+            stop_reason={"type": "refusal"}, stop_details=reply.get("stop_details")
+        )
+    if reply["stop_reason"] in GOES_ON or _calls_tools(reply):
+        return None
+    return END_TURN
+
+
+def _calls_tools(reply: Mapping[str, Any]) -> bool:
+    return any(block["type"] == "tool_use" for block in reply["content"])
+
+
+def _retries(payload: SessionError) -> bool:
+    status = payload.error.get("retry_status") or {}
+    return status.get("type") == "retrying"

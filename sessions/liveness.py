@@ -1,0 +1,140 @@
+"""Which hosts live: each holds a lock that its death sets free within a second.
+
+One machine: a record lock on a file in the runtime directory. With PostgreSQL an
+advisory lock besides, on the host's own connection, so that other machines see it too.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.db import connection
+
+FRESH_SECONDS = 5.0
+
+
+def hosts_dir() -> Path:
+    folder: Path = settings.AGENTSITE.runtime_dir / "hosts"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def place() -> str:
+    """Which site on which machine a host of this process belongs to."""
+    return f"{os.uname().nodename}-{settings.AGENTSITE.runtime_dir.name}"
+
+
+class Liveness:
+    """One host's sign of life, and its look at the others'."""
+
+    def __init__(self, host: str) -> None:
+        self.host = host
+        self._path = _path(host)
+        self._handle: int | None = None
+        self._locked_on: object = None
+
+    def begin(self) -> None:
+        self._handle = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o660)
+        fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        self.beat(0)
+
+    def beat(self, sessions: int) -> None:
+        """Write what the health page shows: when this host last lived, and its load."""
+        assert self._handle is not None
+        self._hold_advisory_lock()
+        text = json.dumps({"host": self.host, "at": time.time(), "sessions": sessions})
+        os.pwrite(self._handle, text.encode().ljust(240), 0)
+
+    def _hold_advisory_lock(self) -> None:
+        """Take the lock anew where the connection was lost and made again."""
+        if connection.vendor != "postgresql":
+            return
+        connection.ensure_connection()
+        if self._locked_on is not connection.connection:
+            _advisory("pg_try_advisory_lock", self.host)
+            self._locked_on = connection.connection
+
+    def end(self) -> None:
+        self._path.unlink(missing_ok=True)
+        if self._handle is not None:
+            os.close(self._handle)
+            self._handle = None
+
+    def count(self) -> int:
+        return len(alive())
+
+    def is_dead(self, host: str) -> bool:
+        """Say whether a host is known to be dead; unknown is not dead."""
+        path = _path(host)
+        if path.exists():
+            if _is_locked(path):
+                return False
+            path.unlink(missing_ok=True)
+            return True
+        if f":{place()}:" in host:
+            return True
+        return connection.vendor == "postgresql" and _was_free(host)
+
+
+def alive() -> list[dict[str, Any]]:
+    """The hosts of this machine that live and have moved lately."""
+    return [
+        said
+        for path in hosts_dir().glob("*.json")
+        if _is_locked(path)
+        and (said := _read(path))
+        and time.time() - said["at"] < FRESH_SECONDS
+    ]
+
+
+def workers_alive() -> bool:
+    """Say whether any host works, here or, with PostgreSQL, on another machine."""
+    return bool(alive())
+
+
+def _path(host: str) -> Path:
+    return hosts_dir() / f"{host.replace(':', '-')}.json"
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    try:
+        said: dict[str, Any] = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return None
+    return said
+
+
+def _is_locked(path: Path) -> bool:
+    """Whether a living process holds the lock; the kernel drops a dead one's."""
+    try:
+        handle = os.open(path, os.O_RDWR)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(handle)
+    return False
+
+
+def _advisory(function: str, host: str) -> bool:
+    key = int.from_bytes(hashlib.sha256(host.encode()).digest()[:8], "big", signed=True)
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT {function}(%s)", [key])
+        return bool(cursor.fetchone()[0])
+
+
+def _was_free(host: str) -> bool:
+    if not _advisory("pg_try_advisory_lock", host):
+        return False
+    _advisory("pg_advisory_unlock", host)
+    return True
