@@ -77,20 +77,21 @@ def sentence(error: ValidationError, data: object) -> str:
 
 
 def _said(error: ErrorDetails, data: object) -> str:
-    path = _path(error["loc"], data)
+    absent = error["type"] == "missing"
+    path = _path(error["loc"], data, absent=absent)
     said = {"extra_forbidden": "unknown field", "missing": "required"}.get(
         error["type"], error["msg"].removeprefix("Value error, ")
     )
     return f"{path}: {said}" if path else said
 
 
-def _path(loc: tuple[int | str, ...], data: object) -> str:
+def _path(loc: tuple[int | str, ...], data: object, *, absent: bool) -> str:
     """Spell the path as the caller wrote it, without the tags of tagged unions."""
     spelled: list[str] = []
     here = data
     for index, part in enumerate(loc):
         last = index == len(loc) - 1
-        if _is_step(here, part) or (last and isinstance(here, dict)):
+        if _is_step(here, part) or (last and absent):
             spelled.append(str(part))
             here = _step(here, part)
     return ".".join(spelled)

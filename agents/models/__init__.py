@@ -3,6 +3,7 @@
 from agents.models.agent import Agent, AgentVersion
 from agents.models.environment import Environment
 from agents.models.file import File
+from agents.models.idempotency import IdempotentAnswer
 from agents.models.login_token import LoginToken
 from agents.models.model_alias import ModelAlias
 from agents.models.workspace import Act, ApiKey, Member, Role, Workspace, may
@@ -14,6 +15,7 @@ __all__ = [
     "ApiKey",
     "Environment",
     "File",
+    "IdempotentAnswer",
     "LoginToken",
     "Member",
     "ModelAlias",

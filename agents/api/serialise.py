@@ -1,0 +1,51 @@
+"""Agents, environments and files as the API answers them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from agents.http.times import stamp
+from agents.models import AgentVersion, Environment, File
+
+
+def agent(version: AgentVersion) -> dict[str, Any]:
+    row = version.agent
+    latest = version.version == row.version
+    return {
+        "type": "agent",
+        "id": row.id,
+        "version": version.version,
+        **version.config,
+        "created_at": stamp(row.created_at),
+        "updated_at": stamp(row.updated_at if latest else version.created_at),
+        "archived_at": stamp(row.archived_at),
+    }
+
+
+def environment(row: Environment) -> dict[str, Any]:
+    return {
+        "type": "environment",
+        "id": row.id,
+        "name": row.name,
+        "description": row.description,
+        "config": row.config,
+        "metadata": row.metadata,
+        "scope": "organization",
+        "created_at": stamp(row.created_at),
+        "updated_at": stamp(row.updated_at),
+        "archived_at": stamp(row.archived_at),
+    }
+
+
+def file(row: File) -> dict[str, Any]:
+    return {
+        "type": "file",
+        "id": row.id,
+        "filename": row.filename,
+        "mime_type": row.mime_type,
+        "size_bytes": row.size_bytes,
+        "downloadable": row.downloadable,
+        "created_at": stamp(row.created_at),
+        "expires_at": stamp(row.expires_at),
+        "scope": {"type": "session", "id": row.scope_id} if row.scope_id else None,
+    }

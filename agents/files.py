@@ -1,0 +1,155 @@
+"""Files: rows, and the bytes in the state directory under the file's id."""
+
+from __future__ import annotations
+
+import hashlib
+import mimetypes
+import os
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from pathlib import Path, PurePosixPath
+
+from django.db.models import Q, QuerySet
+from django.utils import timezone
+
+from agents.actors import Actor
+from agents.http.errors import InvalidRequest, NotFound
+from agents.ids import new_id
+from agents.lookup import find, rows
+from agents.models import Act, File, Workspace
+
+UNKNOWN_TYPE = "application/octet-stream"
+
+
+def upload(
+    actor: Actor,
+    *,
+    filename: str,
+    mime_type: str,
+    chunks: Iterable[bytes],
+    expires_in: int | None = None,
+) -> File:
+    """Keep what somebody uploads. It can be mounted, not downloaded."""
+    actor.require(Act.RUN)
+    lifetime = timedelta(seconds=expires_in) if expires_in is not None else None
+    return store(
+        actor.workspace,
+        filename=filename,
+        mime_type=mime_type,
+        chunks=chunks,
+        expires_at=timezone.now() + lifetime if lifetime else None,
+    )
+
+
+def store(
+    workspace: Workspace,
+    *,
+    filename: str,
+    chunks: Iterable[bytes],
+    mime_type: str = "",
+    scope_id: str = "",
+    downloadable: bool = False,
+    expires_at: datetime | None = None,
+) -> File:
+    """Write the bytes, then the row: a row never points at nothing."""
+    name = safe_name(filename)
+    file = File(
+        id=new_id("file"),
+        workspace=workspace,
+        filename=name,
+        mime_type=mime_type or mimetypes.guess_type(name)[0] or UNKNOWN_TYPE,
+        scope_id=scope_id,
+        downloadable=downloadable,
+        expires_at=expires_at,
+    )
+    file.size_bytes, file.sha256 = _write(file.path, chunks)
+    file.save(force_insert=True)
+    return file
+
+
+def copy_to_session(file: File, session_id: str) -> File:
+    """Return a copy that belongs to a session and goes with it."""
+    copy = File(
+        id=new_id("file"),
+        workspace_id=file.workspace_id,
+        filename=file.filename,
+        mime_type=file.mime_type,
+        size_bytes=file.size_bytes,
+        sha256=file.sha256,
+        scope_id=session_id,
+    )
+    copy.path.parent.mkdir(parents=True, exist_ok=True)
+    os.link(file.path, copy.path)  # files are never changed in place
+    copy.save(force_insert=True)
+    return copy
+
+
+def find_file(actor: Actor, file_id: str) -> File:
+    """Return a file that is still there.
+
+    Raises:
+        NotFound: unknown here, or expired.
+    """
+    file = find(File, actor, file_id)
+    if file.expires_at is not None and file.expires_at <= timezone.now():
+        raise NotFound(
+            f"file {file_id} has expired", details={"error_code": "file_expired"}
+        )
+    return file
+
+
+def listed(actor: Actor) -> QuerySet[File]:
+    """Every file that has not expired."""
+    living = Q(expires_at=None) | Q(expires_at__gt=timezone.now())
+    return rows(File, actor).filter(living)
+
+
+def downloadable(actor: Actor, file_id: str) -> File:
+    """Return a file whose bytes the caller may have.
+
+    Raises:
+        InvalidRequest: it was uploaded; only what a session made can be downloaded.
+    """
+    file = find_file(actor, file_id)
+    if not file.downloadable:
+        raise InvalidRequest(
+            f"file {file_id} was uploaded and cannot be downloaded",
+            details={"error_code": "file_not_downloadable"},
+        )
+    return file
+
+
+def delete_file(actor: Actor, file_id: str) -> None:
+    actor.require(Act.RUN)
+    _remove(find(File, actor, file_id))
+
+
+def delete_session_files(session_id: str) -> None:
+    """Remove everything that belongs to a session."""
+    for file in File.objects.filter(scope_id=session_id):
+        _remove(file)
+
+
+def safe_name(filename: str) -> str:
+    """The last component of a name, short enough to keep; `unnamed` for none."""
+    name = PurePosixPath(filename.replace("\\", "/")).name
+    name = "".join(letter for letter in name if letter.isprintable())
+    stem, suffix = os.path.splitext(name)  # noqa: PTH122 - keeps a leading dot whole
+    return (stem[: 255 - len(suffix[:32])] + suffix[:32]) or "unnamed"
+
+
+def _remove(file: File) -> None:
+    path = file.path
+    file.delete()
+    path.unlink(missing_ok=True)
+
+
+def _write(path: Path, chunks: Iterable[bytes]) -> tuple[int, str]:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    digest, size = hashlib.sha256(), 0
+    with path.open("xb") as out:
+        for chunk in chunks:
+            out.write(chunk)
+            digest.update(chunk)
+            size += len(chunk)
+    return size, digest.hexdigest()
