@@ -4,10 +4,12 @@ import atexit
 import os
 import shutil
 import tempfile
+from pathlib import Path
 
 _home = tempfile.mkdtemp(prefix="agentsite-test-")
 atexit.register(shutil.rmtree, _home, ignore_errors=True)
 os.environ["AGENTSITE_HOME"] = _home
+Path(_home, "static").mkdir()  # WhiteNoise warns where it is missing
 os.environ["AGENTSITE_RUNTIME_DIR"] = f"{_home}/run"
 os.environ["ANTHROPIC_API_KEY"] = ""
 os.environ["ANTHROPIC_BASE_URL"] = "http://127.0.0.1:9"
