@@ -16,5 +16,8 @@ install -d /mnt/session/uploads /run/agentsite /opt/agentsite
 # Nothing in a sandbox may raise its rights.
 find / -xdev -type f -perm /6000 -exec chmod ug-s {} +
 
+# A proxy of the machine that built this may have a password in it.
+sed -i '/Proxy/d' /etc/apt/apt.conf.d/99mmdebstrap 2>/dev/null || :
+
 rm -rf /var/lib/apt/lists/* /var/cache/apt/*.bin /var/cache/apt/archives/*.deb \
     /var/cache/debconf/*-old /var/log/*.log /var/log/apt /tmp/* /usr/share/doc/* /usr/share/man/*
