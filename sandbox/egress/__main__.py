@@ -1,0 +1,41 @@
+"""Runs the egress proxy: python -m sandbox.egress --runtime-dir DIR."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import logging
+import signal
+from pathlib import Path
+
+from sandbox.egress.paths import EgressPaths
+from sandbox.egress.records import RecordFile
+from sandbox.egress.server import EgressServer
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="sandbox.egress", description=__doc__)
+    parser.add_argument("--runtime-dir", type=Path, required=True)
+    parser.add_argument(
+        "--records", type=Path, help="default: egress.jsonl in the runtime directory"
+    )
+    return parser.parse_args()
+
+
+async def serve(options: argparse.Namespace) -> None:
+    records = options.records or options.runtime_dir / "egress.jsonl"
+    paths = EgressPaths(runtime_dir=options.runtime_dir)
+    running = asyncio.ensure_future(EgressServer(paths, RecordFile(records)).run())
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, running.cancel)
+    with contextlib.suppress(asyncio.CancelledError):
+        await running
+
+
+def main() -> None:
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s")
+    asyncio.run(serve(arguments()))
+
+
+if __name__ == "__main__":
+    main()

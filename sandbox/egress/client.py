@@ -1,0 +1,54 @@
+"""How workers open and close sessions' ways out."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+from sandbox.egress import policy as policies
+from sandbox.egress.paths import EgressPaths
+from sandbox.errors import EgressUnavailable
+from sandbox.spec import NetworkPolicy
+
+ANSWER_SECONDS = 15.0
+
+
+class EgressClient:
+    """Speaks to the egress proxy of this host on its control socket."""
+
+    def __init__(self, *, runtime_dir: Path) -> None:
+        self.paths = EgressPaths(runtime_dir=runtime_dir)
+
+    async def check(self) -> None:
+        """Raise EgressUnavailable when the proxy does not answer."""
+        await self._ask({"op": "ping"})
+
+    async def open(self, session_id: str, policy: NetworkPolicy) -> None:
+        """Open a session's way out, or give the open one a new policy."""
+        fields = policies.as_json(policy)
+        await self._ask({"op": "open", "session_id": session_id, "policy": fields})
+
+    async def close(self, session_id: str) -> None:
+        await self._ask({"op": "close", "session_id": session_id})
+
+    async def _ask(self, request: dict[str, Any]) -> None:
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS):
+                answer = await self._answer(request)
+        except (OSError, ValueError, TimeoutError) as error:
+            raise EgressUnavailable(
+                f"The egress proxy at {self.paths.control} does not answer: {error!r}."
+            ) from error
+        if "error" in answer:
+            raise EgressUnavailable(f"The egress proxy refuses: {answer['error']}.")
+
+    async def _answer(self, request: dict[str, Any]) -> dict[str, Any]:
+        reader, writer = await asyncio.open_unix_connection(self.paths.control)
+        try:
+            writer.write(json.dumps(request).encode() + b"\n")
+            await writer.drain()
+            return dict(json.loads(await reader.readline()))
+        finally:
+            writer.close()

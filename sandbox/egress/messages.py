@@ -1,0 +1,91 @@
+"""Reading and rewriting HTTP messages on their way through the proxy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from urllib.parse import urlsplit
+
+import h11
+
+from sandbox.egress.policy import Target, plain_host, split_host
+
+Headers = list[tuple[bytes, bytes]]
+
+# Meant for one hop. Transfer-Encoding stays: h11 frames the body by it.
+ONE_HOP = frozenset({b"connection", b"keep-alive", b"te", b"trailer", b"upgrade"})
+
+
+class Malformed(Exception):
+    """A request that a proxy cannot take; the text says why."""
+
+
+def connect_target(request: h11.Request) -> Target:
+    """Return where a CONNECT goes. Raises Malformed."""
+    text = request.target.decode("ascii", "replace")
+    try:
+        host, port = split_host(text)
+    except ValueError as error:
+        raise Malformed(f"CONNECT needs host:port, not {text[:200]!r}.") from error
+    if port is None:
+        raise Malformed(f"CONNECT needs a port, not {text[:200]!r} alone.")
+    return Target(host=host, port=port)
+
+
+def plain_target(request: h11.Request) -> tuple[Target, str]:
+    """Return where a plain request goes, and its path. Raises Malformed."""
+    text = request.target.decode("ascii", "replace")
+    try:
+        url = urlsplit(text)
+        host, port = url.hostname, url.port or 80
+    except ValueError as error:
+        raise Malformed(f"{text[:200]!r} is not a URL.") from error
+    if url.scheme != "http" or not host:
+        raise Malformed(
+            f"{text[:200]!r} is not an http:// URL: a proxy takes whole URLs, and "
+            "CONNECT for https."
+        )
+    path = text.split("://", 1)[1].partition("/")[2].partition("#")[0]
+    return Target(host=plain_host(host), port=port), f"/{path}"
+
+
+def host_agrees(request: h11.Request, target: Target, default_port: int) -> bool:
+    """Tell whether the Host header, when there is one, names the target."""
+    named = [value for name, value in request.headers if name == b"host"]
+    try:
+        found = [split_host(value.decode("ascii")) for value in named]
+    except (ValueError, UnicodeDecodeError):
+        return False
+    ports = {target.port, None if default_port == target.port else target.port}
+    return all(host == target.host and port in ports for host, port in found)
+
+
+def forwarded(headers: Headers, *, upgrade: bytes | None) -> Headers:
+    """Return headers without those of this hop; an upgrade is asked for again."""
+    dropped = ONE_HOP | listed(headers)
+    kept = [
+        (name, value)
+        for name, value in headers
+        if name.lower() not in dropped and not name.lower().startswith(b"proxy-")
+    ]
+    if upgrade:
+        kept += [(b"Connection", b"Upgrade"), (b"Upgrade", upgrade)]
+    return kept
+
+
+def listed(headers: Headers) -> frozenset[bytes]:
+    """Return the headers that Connection names as its own."""
+    return frozenset(
+        word.strip().lower()
+        for name, value in headers
+        if name.lower() == b"connection"
+        for word in value.split(b",")
+    ) - {b"transfer-encoding", b"content-length", b"host"}
+
+
+def upgrade_of(headers: Iterable[tuple[bytes, bytes]]) -> bytes | None:
+    return next((value for name, value in headers if name == b"upgrade"), None)
+
+
+def raw(message: h11.Request | h11.Response | h11.InformationalResponse) -> Headers:
+    """Return headers spelled as they came: some servers care for their case."""
+    return list(message.headers.raw_items())

@@ -1,0 +1,168 @@
+"""One listening socket per session, and one to open and close them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sandbox.egress import policy as policies
+from sandbox.egress.paths import EgressPaths
+from sandbox.egress.proxy import Proxying
+from sandbox.egress.records import Sink
+from sandbox.egress.resolve import READ_LIMIT, Resolver
+from sandbox.egress.splice import Peer
+from sandbox.spec import NetworkPolicy
+
+log = logging.getLogger(__name__)
+
+CONNECTIONS = 256  # of one session at a time
+SESSION_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
+FULL = (
+    b"HTTP/1.1 503 Too many connections\r\nConnection: close\r\n"
+    b"Content-Length: 0\r\n\r\n"
+)
+
+
+@dataclass(kw_only=True)
+class Opening:
+    """A session's way out while it is open."""
+
+    session_id: str
+    policy: NetworkPolicy
+    listening: asyncio.Server | None = None
+    connections: set[asyncio.Task[None]] = field(default_factory=set)
+
+    def current_policy(self) -> NetworkPolicy:
+        return self.policy
+
+
+class EgressServer:
+    """Keeps its policies in files, so that a new process opens every socket again."""
+
+    def __init__(self, paths: EgressPaths, sink: Sink) -> None:
+        self.paths = paths
+        self.sink = sink
+        self.resolver = Resolver()
+        self.openings: dict[str, Opening] = {}
+        self.turn = asyncio.Lock()
+
+    async def run(self) -> None:
+        self.paths.make()
+        for session_id, fields in self.paths.stored():
+            await self.reopen(session_id, fields)
+        control = await listen(self.paths.control, self.control)
+        async with control:
+            log.info("The egress proxy listens on %s.", self.paths.control)
+            await control.serve_forever()
+
+    async def reopen(self, session_id: str, fields: Mapping[str, Any]) -> None:
+        try:
+            await self.open(session_id, policies.from_json(fields))
+        except (OSError, ValueError) as error:
+            log.error("Session %s stays without a way out: %s.", session_id, error)  # noqa: TRY400
+
+    async def open(self, session_id: str, policy: NetworkPolicy) -> None:
+        """Open a session's way out, or give the open one a new policy."""
+        async with self.turn:
+            opening = self.openings.get(session_id)
+            if opening:
+                opening.policy = policy
+            else:
+                await self.listen(Opening(session_id=session_id, policy=policy))
+            self.paths.store(session_id, policies.as_json(policy))
+
+    async def listen(self, opening: Opening) -> None:
+        async def connected(
+            reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+        ) -> None:
+            await self.serve(opening, Peer(reader=reader, writer=writer))
+
+        socket = self.paths.socket(opening.session_id)
+        self.paths.share(socket.parent)
+        opening.listening = await listen(socket, connected)
+        self.openings[opening.session_id] = opening
+
+    async def close(self, session_id: str) -> None:
+        """Close a session's way out with everything that passes through it."""
+        async with self.turn:
+            opening = self.openings.pop(session_id, None)
+            self.paths.forget(session_id)
+        if opening and opening.listening:
+            opening.listening.close()
+            for connection in opening.connections:
+                connection.cancel()
+
+    async def serve(self, opening: Opening, peer: Peer) -> None:
+        task = asyncio.current_task()
+        assert task
+        if len(opening.connections) >= CONNECTIONS:
+            peer.writer.write(FULL)
+            peer.writer.close()
+            return
+        opening.connections.add(task)
+        try:
+            await Proxying(
+                opening.session_id,
+                opening.current_policy,
+                peer,
+                resolver=self.resolver,
+                sink=self.sink,
+            ).run()
+        except asyncio.CancelledError:
+            peer.writer.transport.abort()  # the session was closed
+        finally:
+            opening.connections.discard(task)
+
+    async def control(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        with contextlib.suppress(OSError):
+            while line := await reader.readline():
+                reply = await self.reply(line)
+                writer.write(json.dumps(reply).encode() + b"\n")
+                await writer.drain()
+        writer.close()
+
+    async def reply(self, line: bytes) -> dict[str, Any]:
+        try:
+            await self.obey(json.loads(line))
+        except (KeyError, TypeError, ValueError, OSError) as error:
+            return {"error": f"{error}"}
+        return {"ok": True}
+
+    async def obey(self, request: Mapping[str, Any]) -> None:
+        op = request["op"]
+        if op == "ping":
+            return
+        session_id = request["session_id"]
+        if not SESSION_ID.fullmatch(session_id):
+            raise ValueError(f"{session_id!r} is no session id")
+        if op == "open":
+            await self.open(session_id, policies.from_json(request["policy"]))
+        elif op == "close":
+            await self.close(session_id)
+        else:
+            raise ValueError(f"there is no operation {op!r}")
+
+
+async def listen(path: Path, connected: Any) -> asyncio.Server:
+    """Listen on a unix socket that the shared group may connect to."""
+    clear(path)
+    before = os.umask(0o007)
+    try:
+        return await asyncio.start_unix_server(connected, path, limit=READ_LIMIT)
+    finally:
+        os.umask(before)
+
+
+def clear(path: Path) -> None:
+    """Remove the socket of a proxy that ended."""
+    path.unlink(missing_ok=True)

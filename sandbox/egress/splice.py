@@ -1,0 +1,64 @@
+"""Joins two connections, counting what passes."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+CHUNK = 64 * 1024
+IDLE_SECONDS = 900.0
+
+
+@dataclass(kw_only=True)
+class Traffic:
+    """Bytes from the sandbox and to it."""
+
+    up: int = 0
+    down: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Peer:
+    """One end of a connection."""
+
+    reader: asyncio.StreamReader
+    writer: asyncio.StreamWriter
+
+
+async def splice(near: Peer, far: Peer, traffic: Traffic) -> None:
+    """Pass bytes both ways until both ends are done, or nothing came for long."""
+    try:
+        async with asyncio.timeout(IDLE_SECONDS) as idle, asyncio.TaskGroup() as group:
+            group.create_task(upward(near, far, traffic, idle))
+            group.create_task(downward(near, far, traffic, idle))
+    except* (OSError, TimeoutError):
+        pass  # one end left: so does the other
+
+
+async def upward(
+    near: Peer, far: Peer, traffic: Traffic, idle: asyncio.Timeout
+) -> None:
+    while data := await near.reader.read(CHUNK):
+        traffic.up += len(data)
+        await send(far, data, idle)
+    end(far)
+
+
+async def downward(
+    near: Peer, far: Peer, traffic: Traffic, idle: asyncio.Timeout
+) -> None:
+    while data := await far.reader.read(CHUNK):
+        traffic.down += len(data)
+        await send(near, data, idle)
+    end(near)
+
+
+async def send(peer: Peer, data: bytes, idle: asyncio.Timeout) -> None:
+    peer.writer.write(data)
+    await peer.writer.drain()
+    idle.reschedule(asyncio.get_running_loop().time() + IDLE_SECONDS)
+
+
+def end(peer: Peer) -> None:
+    if peer.writer.can_write_eof():
+        peer.writer.write_eof()

@@ -1,0 +1,28 @@
+"""How far the base image is, as a small file that every part of the site can read."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+FILE = "base-image.json"
+
+
+def write(home: Path, state: str, detail: str) -> None:
+    """`state` is building, ready or failed."""
+    path = home / FILE
+    part = path.with_suffix(".part")
+    part.write_text(json.dumps({"state": state, "detail": detail, "at": time.time()}))
+    # Root builds, and everybody else of the site only looks.
+    part.chmod(0o644)
+    part.replace(path)
+
+
+def read(home: Path) -> dict[str, Any]:
+    try:
+        found: dict[str, Any] = json.loads((home / FILE).read_text())
+    except (OSError, ValueError):
+        return {"state": "unknown", "detail": "nobody has looked for it yet", "at": 0.0}
+    return found
