@@ -1,0 +1,101 @@
+"""What a harness and the host that runs it promise each other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from sessions.events import Block, Draft, Record
+
+Frame = Mapping[str, Any]
+"""An `event_start` or `event_delta` as on the wire."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ToolCall:
+    """A call the model asked for. `id` is the id of its `agent.tool_use` event."""
+
+    id: str
+    name: str
+    input: Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ToolResult:
+    """How a call ended, as it was written to the log."""
+
+    content: tuple[Block, ...]
+    is_error: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ending:
+    """Why a turn is over: what `session.status_idle` is to say."""
+
+    stop_reason: Mapping[str, Any]
+    stop_details: Mapping[str, Any] | None = None
+
+
+END_TURN = Ending(stop_reason={"type": "end_turn"})
+RETRIES_EXHAUSTED = Ending(stop_reason={"type": "retries_exhausted"})
+
+
+class LeaseLost(Exception):
+    """Another host owns the session now; this turn must not write any more."""
+
+
+class FileUnavailable(Exception):
+    """A file that a message names cannot be read; the sentence goes to the model."""
+
+
+class Turn(Protocol):
+    """One turn of one thread, as its host offers it to a harness.
+
+    The harness keeps nothing that the log does not have, so the host may drop a
+    turn at any point and have another harness go on from the log.
+    An interrupt is the cancellation of the task that runs the turn, followed by
+    `close_interrupted(turn)`.
+    """
+
+    @property
+    def session_id(self) -> str: ...
+
+    @property
+    def thread_id(self) -> str: ...
+
+    @property
+    def agent(self) -> Mapping[str, Any]:
+        """The resolved agent as the API answers it: model, system, tools."""
+
+    @property
+    def system_notes(self) -> Sequence[str]:
+        """What the platform adds to the system prompt: mounts and the like."""
+
+    def new_id(self) -> str:
+        """Return a fresh event id, for an event that is announced before it is written."""
+
+    async def records(self) -> Sequence[Record]:
+        """Return this thread's events by position, our own types and interrupts included."""
+
+    async def take_in(self) -> Sequence[Record]:
+        """Take queued messages in, at positions after everything else; maybe none."""
+
+    async def emit(self, *drafts: Draft) -> Sequence[Record]:
+        """Write events in one append. Raises LeaseLost."""
+
+    def preview(self, frame: Frame) -> None:
+        """Show a part of a reply to whoever watches; never waits, never fails."""
+
+    async def execute(self, call: ToolCall) -> ToolResult:
+        """Run a call that has no result yet, and write its result.
+
+        The host writes the intent before and the result after. For a call that has
+        an intent already it collects, runs again or says "unknown", as it must.
+        """
+
+    async def back_off(self, seconds: float) -> None:
+        """Wait before the model is asked again; the session is rescheduling meanwhile."""
+
+    async def load_file(self, file_id: str) -> tuple[str, bytes]:
+        """Return a file's media type and bytes. Raises FileUnavailable."""

@@ -1,0 +1,140 @@
+"""An honest turn in memory: the example of a host, and the one tests use."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from sessions.events import (
+    AgentToolResult,
+    Block,
+    Draft,
+    Record,
+    ToolStarted,
+    UserMessage,
+)
+from sessions.harness.contract import (
+    FileUnavailable,
+    Frame,
+    LeaseLost,
+    ToolCall,
+    ToolResult,
+)
+from sessions.harness.tools.catalogue import BUILT_IN, TOOLSET
+
+Run = Callable[[ToolCall], Awaitable[ToolResult]]
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def fake_agent(**changes: Any) -> dict[str, Any]:
+    """Return a resolved agent with every built-in tool."""
+    policy = {"type": "always_allow"}
+    toolset = {
+        "type": TOOLSET,
+        "default_config": {"enabled": True, "permission_policy": policy},
+        "configs": [
+            {"type": name, "name": name, "enabled": True, "permission_policy": policy}
+            for name in BUILT_IN
+        ],
+    }
+    agent = {"model": {"id": "scripted-demo"}, "system": "", "tools": [toolset]}
+    return {**agent, **changes}
+
+
+async def _echo(call: ToolCall) -> ToolResult:
+    text = f"{call.name} {dict(call.input)}"
+    return ToolResult(content=({"type": "text", "text": text},))
+
+
+class FakeTurn:
+    """Keeps the log in a list. `run` stands for the sandbox, `executed` counts."""
+
+    session_id = "sesn_fake"
+    thread_id = "sthr_fake"
+
+    def __init__(
+        self,
+        *,
+        agent: Mapping[str, Any] | None = None,
+        log: Sequence[Record] = (),
+        run: Run = _echo,
+        files: Mapping[str, tuple[str, bytes]] | None = None,
+    ) -> None:
+        self.agent = agent or fake_agent()
+        self.system_notes: Sequence[str] = ()
+        self.log = list(log)
+        self.queue: list[UserMessage] = []
+        self.frames: list[Frame] = []
+        self.executed: list[ToolCall] = []
+        self.waits: list[float] = []
+        self.lease_lost = False
+        self._run = run
+        self._files = files or {}
+        self._ids = itertools.count(1)
+
+    def queue_message(self, *content: str | Block) -> None:
+        """Send a message that the harness has yet to take in."""
+        blocks = [
+            {"type": "text", "text": block} if isinstance(block, str) else block
+            for block in content
+        ]
+        self.queue.append(UserMessage(content=blocks))
+
+    def new_id(self) -> str:
+        return f"sevt_{len(self.log)}_{next(self._ids)}"
+
+    async def records(self) -> Sequence[Record]:
+        return list(self.log)
+
+    async def take_in(self) -> Sequence[Record]:
+        taken, self.queue = self.queue, []
+        return self.write(*(Draft(payload=message) for message in taken))
+
+    async def emit(self, *drafts: Draft) -> Sequence[Record]:
+        return self.write(*drafts)
+
+    def preview(self, frame: Frame) -> None:
+        self.frames.append(frame)
+
+    async def execute(self, call: ToolCall) -> ToolResult:
+        self.write(Draft(payload=ToolStarted(tool_use_id=call.id)))
+        self.executed.append(call)
+        result = await self._run(call)
+        payload = AgentToolResult(
+            tool_use_id=call.id, content=result.content, is_error=result.is_error
+        )
+        self.write(Draft(payload=payload))
+        return result
+
+    async def back_off(self, seconds: float) -> None:
+        self.waits.append(seconds)
+
+    async def load_file(self, file_id: str) -> tuple[str, bytes]:
+        if file_id not in self._files:
+            raise FileUnavailable(f"The file {file_id} cannot be read.")
+        return self._files[file_id]
+
+    def write(self, *drafts: Draft) -> list[Record]:
+        """Append to the log, as `emit` does."""
+        if self.lease_lost:
+            raise LeaseLost(f"Another host owns the session {self.session_id}.")
+        written = [
+            self._record(draft, len(self.log) + offset)
+            for offset, draft in enumerate(drafts, start=1)
+        ]
+        self.log.extend(written)
+        return written
+
+    def _record(self, draft: Draft, number: int) -> Record:
+        return Record(
+            id=draft.id or self.new_id(),
+            seq=number,
+            position=number,
+            payload=draft.payload,
+            created_at=NOW,
+            processed_at=NOW,
+            private=draft.private or {},
+        )

@@ -1,0 +1,118 @@
+"""The native loop: ask the model, run the tools it calls, until the turn has an ending.
+
+It can begin anywhere in a turn, since all it goes by is the log.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from sessions.events import Draft, ModelRequestStart, Record
+from sessions.harness.contract import (
+    RETRIES_EXHAUSTED,
+    Ending,
+    ToolCall,
+    Turn,
+)
+from sessions.harness.model import Model, ModelFailed, Reply
+from sessions.harness.preview import Preview
+from sessions.harness.reply import (
+    error_result,
+    failure_drafts,
+    lost_end,
+    reply_drafts,
+)
+from sessions.harness.request import build_request
+from sessions.harness.standing import (
+    failures,
+    is_interrupted,
+    open_requests,
+    settled,
+    unanswered,
+)
+
+RETRY_SECONDS = (1, 2, 5, 15, 30, 60)
+LONGEST_WAIT = 300
+
+INTERRUPTED = (
+    "The call was interrupted before completion; it may have had effects. "
+    "Retry it if it is still wanted."
+)
+
+
+async def run_turn(turn: Turn, model: Model) -> Ending:
+    """Go on from wherever the log stands until the turn is over.
+
+    Raises LeaseLost when another host has taken the session over.
+    """
+    while True:
+        records = await turn.records()
+        await _end_lost_requests(turn, records)
+        if is_interrupted(records):
+            await close_interrupted(turn)
+        elif calls := unanswered(records):
+            await _run_tools(turn, calls)
+            continue
+        records = [*records, *await turn.take_in()]
+        if ending := settled(records) or await _ask(turn, model, records):
+            return ending
+
+
+async def close_interrupted(turn: Turn) -> None:
+    """Leave nothing open after an interrupt. The model is not asked."""
+    records = await turn.records()
+    drafts = [
+        *(lost_end(start) for start in open_requests(records)),
+        *(error_result(call.id, INTERRUPTED) for call in unanswered(records)),
+    ]
+    if drafts:
+        await turn.emit(*drafts)
+
+
+async def _end_lost_requests(turn: Turn, records: Sequence[Record]) -> None:
+    """A request whose host died is asked again; until then every start has its end."""
+    if starts := open_requests(records):
+        await turn.emit(*(lost_end(start) for start in starts))
+
+
+async def _run_tools(turn: Turn, calls: Sequence[ToolCall]) -> None:
+    """Run the calls side by side; each writes its result when it ends."""
+    running = [asyncio.ensure_future(turn.execute(call)) for call in calls]
+    try:
+        await asyncio.gather(*running)
+    finally:
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+
+
+async def _ask(turn: Turn, model: Model, records: Sequence[Record]) -> Ending | None:
+    request = await build_request(turn, records)
+    (start,) = await turn.emit(Draft(payload=ModelRequestStart()))
+    preview = Preview(turn)
+    try:
+        reply = await model.stream(request, preview)
+    except ModelFailed as failure:
+        return await _fail(turn, start.id, failure, failures(records))
+    return await _keep(turn, start.id, reply, preview)
+
+
+async def _keep(
+    turn: Turn, start_id: str, reply: Reply, preview: Preview
+) -> Ending | None:
+    """Append the reply whole: a crash leaves either all of it or nothing."""
+    written = await turn.emit(*reply_drafts(turn, start_id, reply, preview))
+    return settled(written)
+
+
+async def _fail(
+    turn: Turn, start_id: str, failure: ModelFailed, before: int
+) -> Ending | None:
+    if not failure.retryable or before >= len(RETRY_SECONDS):
+        await turn.emit(*failure_drafts(start_id, failure, "exhausted"))
+        return RETRIES_EXHAUSTED
+    await turn.emit(*failure_drafts(start_id, failure, "retrying"))
+    asked = failure.retry_after or 0
+    await turn.back_off(min(max(RETRY_SECONDS[before], asked), LONGEST_WAIT))
+    return None

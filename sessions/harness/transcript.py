@@ -1,0 +1,150 @@
+"""Folds a thread's events into the messages of the Messages API; pure.
+
+Whatever is folded once stays: the blocks of an earlier request are a prefix of those
+of every later one, which is what the provider's prompt cache lives on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sessions.events import (
+    AgentToolResult,
+    AgentToolUse,
+    Block,
+    ModelRequestEnd,
+    Record,
+    UserMessage,
+)
+
+EMPTY_MESSAGE = "(empty message)"
+EMPTY_RESULT = "(no output)"
+NO_TEXT = "(no text)"
+LOST_RESULT = "No result was recorded for this call; it may or may not have run."
+CUT_OFF = "Your reply was cut off at the output limit; go on from where it stopped."
+
+Message = dict[str, Any]
+
+_THINKING = frozenset({"thinking", "redacted_thinking"})
+
+
+def fold(records: Iterable[Record]) -> list[Message]:
+    """Return the messages that these events, ordered by position, amount to."""
+    transcript = _Transcript()
+    for record in records:
+        transcript.take(record)
+    return transcript.finish()
+
+
+@dataclass
+class _Transcript:
+    messages: list[Message] = field(default_factory=list)
+    model_ids: dict[str, str] = field(default_factory=dict)  # event id → model's own
+    open: list[str] = field(default_factory=list)  # the model's ids without a result
+    held: list[Block] = field(default_factory=list)  # said while results were awaited
+
+    def take(self, record: Record) -> None:
+        match record.payload:
+            case UserMessage(content=content):
+                self._say(_user_blocks(content))
+            case ModelRequestEnd(is_error=False):
+                self._reply(record.private)
+            case AgentToolUse():
+                self.model_ids[record.id] = record.private["model_tool_use_id"]
+            case AgentToolResult() as result:
+                self._result(result)
+
+    def finish(self) -> list[Message]:
+        self._close()
+        return self.messages
+
+    def _say(self, blocks: Sequence[Block]) -> None:
+        if self.open:
+            self.held.extend(blocks)
+        else:
+            self._add("user", blocks)
+
+    def _reply(self, private: Mapping[str, Any]) -> None:
+        self._close()
+        blocks = _assistant_blocks(private.get("content") or ())
+        self._add("assistant", blocks)
+        self.open = [block["id"] for block in blocks if block["type"] == "tool_use"]
+        if private.get("stop_reason") == "max_tokens" and not self.open:
+            self._add("user", [_text(CUT_OFF)])
+
+    def _result(self, result: AgentToolResult) -> None:
+        model_id = self.model_ids.get(result.tool_use_id)
+        if model_id in self.open:
+            self.open.remove(model_id)
+            self._add("user", [_tool_result(model_id, result)])
+        if not self.open:
+            self._release()
+
+    def _close(self) -> None:
+        """Answer what was never answered: a tool_use without a result is refused."""
+        self._add("user", [_lost(model_id) for model_id in self.open])
+        self.open = []
+        self._release()
+
+    def _release(self) -> None:
+        self._add("user", self.held)
+        self.held = []
+
+    def _add(self, role: str, blocks: Sequence[Block]) -> None:
+        if not blocks:
+            return
+        if not self.messages or self.messages[-1]["role"] != role:
+            self.messages.append({"role": role, "content": []})
+        self.messages[-1]["content"].extend(blocks)
+
+
+def _assistant_blocks(content: Sequence[Block]) -> list[Block]:
+    """The reply exactly as it came, but for text that the API would refuse back."""
+    blocks = [block for block in content if not _is_blank(block)]
+    if blocks and blocks[-1]["type"] in _THINKING:
+        blocks.append(_text(NO_TEXT))
+    return blocks
+
+
+def _user_blocks(content: Sequence[Block]) -> list[Block]:
+    return [_readable(block, EMPTY_MESSAGE) for block in content] or [
+        _text(EMPTY_MESSAGE)
+    ]
+
+
+def _tool_result(model_id: str, result: AgentToolResult) -> Block:
+    blocks = [_readable(block, EMPTY_RESULT) for block in result.content]
+    return {
+        "type": "tool_result",
+        "tool_use_id": model_id,
+        "content": blocks or [_text(EMPTY_RESULT)],
+        "is_error": result.is_error,
+    }
+
+
+def _lost(model_id: str) -> Block:
+    return {
+        "type": "tool_result",
+        "tool_use_id": model_id,
+        "content": [_text(LOST_RESULT)],
+        "is_error": True,
+    }
+
+
+def _readable(block: Block, placeholder: str) -> Block:
+    """A block the model can take: never blank, never a type only the wire knows."""
+    if _is_blank(block):
+        return _text(placeholder)
+    if block["type"] == "redacted":
+        return _text("(redacted)")
+    return {key: value for key, value in block.items() if value is not None}
+
+
+def _is_blank(block: Block) -> bool:
+    return block["type"] == "text" and not str(block.get("text") or "").strip()
+
+
+def _text(text: str) -> Block:
+    return {"type": "text", "text": text}
