@@ -5,7 +5,12 @@ from __future__ import annotations
 from django.contrib import admin
 from django.urls import include, path
 
+from agentsite.health import healthz
+from agentsite.login_link import sign_in
+
 urlpatterns = [
+    path("healthz", healthz, name="healthz"),
+    path("login/<str:token>", sign_in, name="login_link"),
     path("v1/", include("agents.urls_api")),
     path("v1/", include("sessions.urls_api")),
     path("accounts/", include("allauth.urls")),

@@ -1,0 +1,32 @@
+"""Build the base image of sandboxes where this engine has none."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError
+
+from sandbox.errors import SandboxError
+from sandbox.image_status import write
+from sandbox.images import ensure_base_image
+
+
+class Command(BaseCommand):
+    help = "Build the base image; say how far it is, here and in the state directory."
+    requires_system_checks = []
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        home = settings.AGENTSITE.home
+        write(home, "building", "looking whether the engine has it")
+        try:
+            ensure_base_image(self._tell)
+        except SandboxError as error:
+            write(home, "failed", str(error))
+            raise CommandError(str(error)) from error
+        write(home, "ready", "")
+
+    def _tell(self, line: str) -> None:
+        self.stdout.write(line)
+        self.stdout.flush()
+        write(settings.AGENTSITE.home, "building", line)

