@@ -13,6 +13,7 @@ from agents.models import Act, Member
 def site(request: HttpRequest) -> dict[str, Any]:
     return {
         "csp_nonce": getattr(request, "csp_nonce", ""),
+        "section": request.path.split("/")[1] or "home",
         "has_model_key": bool(settings.AGENTSITE.anthropic_api_key.get_secret_value()),
         **_of_member(getattr(request, "member", None)),
     }

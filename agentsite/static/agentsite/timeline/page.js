@@ -1,0 +1,81 @@
+// The session page: its parts, and how what the socket says reaches them.
+
+import { $, $$, clockTime } from "../dom.js";
+import { compose, stopper } from "./composer.js";
+import { Earlier } from "./earlier.js";
+import { Find } from "./find.js";
+import { Header } from "./header.js";
+import { Inspector } from "./inspector.js";
+import { listen } from "./keys.js";
+import { Preview } from "./preview.js";
+import { Stream } from "./stream.js";
+import { Transcript } from "./transcript.js";
+
+const ENDS = new Set(["session.status_idle", "session.status_terminated", "session.status_rescheduled"]);
+
+const page = $("#session");
+const transcript = new Transcript($("#transcript"), $("#jump"));
+const preview = new Preview($("#preview"), transcript);
+const header = new Header(JSON.parse($("#session-state").textContent));
+const inspector = new Inspector(page, transcript);
+const find = new Find($("#find"), transcript);
+const stop = stopper($("#stop-form"));
+
+new Earlier(page.dataset.id, transcript);
+compose($("#composer"), page.dataset.id, () => transcript.follow());
+listen({ transcript, find, inspector, stop });
+$("#jump").addEventListener("click", () => transcript.follow());
+
+function showOnly(kind) {
+  transcript.root.dataset.show = kind;
+  for (const button of $$("[data-show]", $("#filter"))) {
+    button.setAttribute("aria-pressed", String(button.dataset.show === kind));
+  }
+  transcript.settle();
+}
+$("#filter").addEventListener("click", (event) => {
+  const button = event.target.closest("[data-show]");
+  if (button) showOnly(button.dataset.show);
+});
+
+function showNothing() {
+  const rows = $$(".row, .rule", transcript.root);
+  $("#nothing").hidden = rows.length > 0;
+  $("#nothing-shown").hidden = !rows.length || transcript.root.dataset.show === "all" || rows.some((row) => row.offsetParent);
+}
+transcript.onChange(showNothing);
+
+const wanted = new URLSearchParams(location.search).get("event") || location.hash.slice(1);
+function showWanted() {
+  const row = wanted && document.getElementById(wanted);
+  if (!row || row.classList.contains("linked")) return;
+  row.classList.add("linked");
+  transcript.following = false;
+  const box = row.closest("details") || $("details", row);
+  if (box) box.open = true;
+  row.scrollIntoView({ block: "center" });
+}
+transcript.onChange(showWanted);
+showWanted();
+
+let lostAt = 0;
+function onState(state) {
+  if (state === "lost") lostAt ||= setTimeout(() => { $("#offline").hidden = false; }, 1200);
+  else { clearTimeout(lostAt); lostAt = 0; }
+  if (state === "open") { $("#offline").hidden = true; $("#offline-at").textContent = clockTime(new Date()); }
+  if (state === "refused") location.reload();
+}
+
+new Stream(page.dataset.socket, Number(page.dataset.number), {
+  onBatch(events) {
+    if (events.some((event) => ENDS.has(event.event_type))) { transcript.endTurn(); preview.clear(); }
+    if (events.some((event) => event.event_type === "span.model_request_end")) preview.clear();
+    transcript.take(events);
+    inspector.take(events);
+    if (events.some((event) => event.event_type === "session.deleted")) location.assign("/sessions");
+  },
+  onDelta: (frames) => preview.take(frames),
+  onSession: (session) => header.show(session),
+  onState,
+});
+$("#offline-at").textContent = clockTime(new Date());

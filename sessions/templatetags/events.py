@@ -1,0 +1,264 @@
+"""Events as rows of the timeline: one partial per event type, the same live and stored."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from django import template
+from django.template.loader import get_template
+from django.utils.safestring import SafeString, mark_safe
+
+from sessions import liveness
+from sessions.events import (
+    AgentToolResult,
+    AgentToolUse,
+    Block,
+    EventType,
+    ModelRequestEnd,
+    Record,
+    ToolStarted,
+    Waiting,
+)
+from sessions.log import Frame
+from sessions.models import Session
+from sessions.templatetags.prose import prose, terminal
+from sessions.templatetags.tools import icon_of, shown_input, summary_of
+
+register = template.Library()
+
+CHUNK = 50
+SHOWN_CHARACTERS = 20_000
+IMAGES = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp"})
+
+LOOK: Mapping[EventType, tuple[str, str]] = {
+    EventType.USER_MESSAGE: ("message", "user"),
+    EventType.USER_INTERRUPT: ("system", "circle-stop"),
+    EventType.AGENT_MESSAGE: ("message", "bot"),
+    EventType.AGENT_THINKING: ("thinking", "brain"),
+    EventType.SESSION_ERROR: ("error", "circle-alert"),
+    EventType.SESSION_STATUS_RESCHEDULED: ("system", "rotate-ccw"),
+    EventType.SESSION_STATUS_TERMINATED: ("system", "square"),
+    EventType.SESSION_UPDATED: ("system", "pencil"),
+    EventType.RECOVERY: ("system", "rotate-ccw"),
+}
+"""The kind and the sign of a row; a system row with a pulse where nothing is named."""
+
+ADVICE: Mapping[str, str] = {
+    "model_overloaded_error": "The model's provider is overloaded. Nothing is lost.",
+    "model_rate_limited_error": "The provider's rate limit is reached. Nothing is lost.",
+    "model_request_failed_error": (
+        "Look at the agent's model and at the site's model address and key."
+    ),
+    "billing_error": "The provider refuses for its account's sake: look at its billing.",
+}
+RETRY: Mapping[str, str] = {
+    "retrying": "It is tried again by itself.",
+    "exhausted": "The turn ended here. Send a message to go on from this point.",
+    "terminal": "The session ended here. Start a new one to go on.",
+}
+
+
+def render_event(
+    record: Record, *, session: Session | None = None, queued: bool = False
+) -> str:
+    """Return the row of one event; an empty string where nothing is shown."""
+    return _render(record, {"session": session, "queued": queued})
+
+
+def _render(record: Record, extra: Mapping[str, Any]) -> str:
+    name = record.type.value.replace(".", "_")
+    kind, sign = LOOK.get(record.type, ("system", "activity"))
+    context = {
+        "record": record,
+        "event": record.payload,
+        "kind": kind,
+        "sign": sign,
+        **extra,
+    }
+    return get_template(f"sessions/events/{name}.html").render(context).strip()
+
+
+def render_frames(
+    frames: Sequence[Frame], *, session: Session | None = None
+) -> list[SafeString]:
+    """Rows of stored frames, in chunks; what belongs to a row is placed in it."""
+    settled = _settled(frames)
+    parts = _parts([frame.record for frame in settled])
+    rows = [
+        _render(frame.record, {"session": session, "queued": frame.queued, **extra})
+        for frame in settled
+        if (extra := parts.get(frame.record.id, {})) is not None
+    ]
+    shown = [row for row in rows if row]
+    return [
+        mark_safe("\n".join(shown[first : first + CHUNK]))  # noqa: S308 - templates
+        for first in range(0, len(shown), CHUNK)
+    ]
+
+
+def _settled(frames: Sequence[Frame]) -> list[Frame]:
+    """One frame per event: where it was taken in, or last where it still waits."""
+    last = [each for each in frames if not (each.queued and each.record.position)]
+    return sorted(last, key=lambda frame: frame.queued)
+
+
+def _parts(records: Iterable[Record]) -> dict[str, dict[str, Any] | None]:
+    """Extra context per event id: results for calls, ends for starts; null if placed."""
+    parts: dict[str, dict[str, Any] | None] = {}
+    waiting: dict[str, Any] | None = None
+    for record in records:
+        parts.setdefault(record.id, {})
+        event = record.payload
+        if isinstance(event, Waiting):
+            if event.over and waiting is not None:
+                waiting["over"] = record
+                parts[record.id] = None
+            waiting = None if event.over else parts[record.id]
+            continue
+        place = _place_of(record)
+        host = parts.get(place[0]) if place else None
+        if place and host is not None:
+            host[place[1]] = record
+            parts[record.id] = None
+    return parts
+
+
+def _place_of(record: Record) -> tuple[str, str] | None:
+    """Whose row an event belongs into, and as what."""
+    match record.payload:
+        case AgentToolResult(tool_use_id=call):
+            return call, "result"
+        case ToolStarted(tool_use_id=call):
+            return call, "started"
+        case ModelRequestEnd(model_request_start_id=start):
+            return start, "end"
+    return None
+
+
+def session_state(session: Session) -> dict[str, Any]:
+    """What the page's header shows of a session: sent with every batch."""
+    usage = session.usage or {}
+    return {
+        "status": session.status,
+        "title": session.title or "",
+        "usage": usage,
+        "tokens": tokens_of(usage),
+        "active_seconds": session.active_seconds,
+        "running_since": _iso(session.running_since),
+        "owner": bool(session.owner),
+        "workers": liveness.workers_alive(),
+        "archived": session.archived_at is not None,
+    }
+
+
+def _iso(moment: datetime | None) -> str | None:
+    return moment.isoformat() if moment else None
+
+
+@register.filter
+def tokens_of(usage: Mapping[str, Any]) -> int:
+    """All tokens of a session or of a request."""
+    return tokens_in(usage) + int(usage.get("output_tokens") or 0)
+
+
+@register.filter
+def tokens_in(usage: Mapping[str, Any]) -> int:
+    """Tokens the model read, cached ones included."""
+    written = usage.get("cache_creation_input_tokens") or sum(
+        value for value in (usage.get("cache_creation") or {}).values() if value
+    )
+    read = usage.get("cache_read_input_tokens") or 0
+    return int(usage.get("input_tokens") or 0) + int(written) + int(read)
+
+
+@register.filter
+def state_of(started: Record | None, result: Record | None) -> str:
+    if result is not None and isinstance(result.payload, AgentToolResult):
+        return "failed" if result.payload.is_error else "done"
+    return "running" if started else "waiting"
+
+
+@register.filter
+def since(later: Record | None, earlier: Record | None) -> float | None:
+    if not later or not earlier:
+        return None
+    return (later.created_at - earlier.created_at).total_seconds()
+
+
+@register.simple_tag
+def result_part(result: Record | None) -> SafeString:
+    return mark_safe(_render(result, {}) if result else "")  # noqa: S308 - a template
+
+
+@register.filter
+def summary(call: AgentToolUse) -> str:
+    return summary_of(call.name, call.input)
+
+
+@register.filter
+def tool_icon(name: str) -> str:
+    return icon_of(name)
+
+
+@register.filter
+def input_parts(call: AgentToolUse) -> dict[str, Any]:
+    return shown_input(call.name, call.input)
+
+
+@register.filter
+def text_of(content: Sequence[Block]) -> str:
+    return "\n\n".join(block["text"] for block in content if block.get("type") == "text")
+
+
+@register.filter
+def as_prose(content: Sequence[Block]) -> SafeString:
+    return prose(text_of(content))
+
+
+@register.filter
+def output_of(content: Sequence[Block]) -> str:
+    """The beginning and the end of a tool's text."""
+    text = terminal(text_of(content))
+    if len(text) <= SHOWN_CHARACTERS:
+        return text
+    half = SHOWN_CHARACTERS // 2
+    left_out = len(text) - SHOWN_CHARACTERS
+    return f"{text[:half]}\n\n… {left_out:,} characters left out …\n\n{text[-half:]}"
+
+
+@register.filter
+def others(content: Sequence[Block]) -> list[Block]:
+    return [block for block in content if block.get("type") != "text"]
+
+
+@register.filter
+def image_source(block: Block) -> str:
+    """A data address of an image that a browser can show without asking anybody."""
+    source = block.get("source") or {}
+    if block.get("type") != "image" or source.get("type") != "base64":
+        return ""
+    if source.get("media_type") not in IMAGES:
+        return ""
+    return f"data:{source['media_type']};base64,{source.get('data', '')}"
+
+
+@register.filter
+def advice(error: Mapping[str, Any]) -> str:
+    retry = (error.get("retry_status") or {}).get("type", "")
+    words = (ADVICE.get(error.get("type", ""), ""), RETRY.get(retry, ""))
+    return " ".join(word for word in words if word)
+
+
+@register.filter
+def json_of(record: Record) -> str:
+    return json.dumps(record.wire(), indent=2, ensure_ascii=False)
+
+
+@register.filter
+def is_error(record: Record) -> bool:
+    if record.type == EventType.SESSION_ERROR:
+        return True
+    return bool(getattr(record.payload, "is_error", False))
