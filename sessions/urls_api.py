@@ -2,6 +2,27 @@
 
 from __future__ import annotations
 
-from django.urls import URLPattern
+from django.urls import path, re_path
 
-urlpatterns: list[URLPattern] = []
+from agents.api.unbuilt import unbuilt
+from agents.http.endpoint import Methods
+from sessions.api import events, resources, sessions
+
+urlpatterns = [
+    path("sessions", Methods(GET=sessions.index, POST=sessions.create)),
+    path(
+        "sessions/<session_id>",
+        Methods(GET=sessions.retrieve, POST=sessions.update, DELETE=sessions.delete),
+    ),
+    path("sessions/<session_id>/archive", Methods(POST=sessions.archive)),
+    path("sessions/<session_id>/events", Methods(GET=events.index, POST=events.send)),
+    path(
+        "sessions/<session_id>/resources",
+        Methods(GET=resources.index, POST=resources.change),
+    ),
+    path(
+        "sessions/<session_id>/resources/<resource_id>",
+        Methods(GET=resources.retrieve, POST=resources.change, DELETE=resources.change),
+    ),
+    re_path(r"^sessions/[^/]+/threads(?:/.*)?$", unbuilt),
+]

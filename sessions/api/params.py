@@ -1,0 +1,226 @@
+"""What a caller may say about sessions and their events: strict models of the wire."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from pathlib import PurePosixPath
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field, field_validator
+
+from agents.http.validation import Params, Unbuilt, UnbuiltParams
+from agents.params import AgentOverrides, Metadata, MetadataPatch, Tools
+from sandbox.spec import HOME, UPLOADS, WORKSPACE
+
+MAX_INITIAL_EVENTS = 50
+MAX_EVENTS = 1000
+MAX_RESOURCES = 500
+MOUNTABLE = (UPLOADS, WORKSPACE, HOME, "/tmp")  # noqa: S108 - inside a sandbox
+
+Id = Annotated[str, Field(min_length=1, max_length=64)]
+Version = Annotated[int, Field(ge=1)]
+
+
+def _decodes(data: str) -> str:
+    # A block that no model can read would spoil every later turn of the session.
+    try:
+        base64.b64decode(data, validate=True)
+    except (ValueError, binascii.Error):
+        raise ValueError("is not valid base64") from None
+    return data
+
+
+class Base64Source(Params):
+    type: Literal["base64"]
+    media_type: Annotated[str, Field(min_length=1, max_length=255)]
+    data: Annotated[str, Field(min_length=1), AfterValidator(_decodes)]
+
+
+class UrlSource(Params):
+    type: Literal["url"]
+    url: Annotated[str, Field(min_length=1, max_length=8192, pattern=r"^https?://")]
+
+
+class FileSource(Params):
+    type: Literal["file"]
+    file_id: Id
+
+
+class PlainTextSource(Params):
+    type: Literal["text"]
+    media_type: Literal["text/plain"]
+    data: Annotated[str, Field(min_length=1)]
+
+
+class TextBlock(Params):
+    type: Literal["text"]
+    text: Annotated[str, Field(min_length=1)]
+
+
+class ImageBlock(Params):
+    type: Literal["image"]
+    source: Annotated[
+        Base64Source | UrlSource | FileSource, Field(discriminator="type")
+    ]
+
+
+class DocumentBlock(Params):
+    type: Literal["document"]
+    source: Annotated[
+        Base64Source | PlainTextSource | UrlSource | FileSource,
+        Field(discriminator="type"),
+    ]
+    title: str | None = None
+    context: str | None = None
+
+
+class RedactedBlock(Params):
+    type: Literal["redacted"]
+
+    @field_validator("type")
+    @classmethod
+    def _only_answered(cls, value: str) -> str:
+        raise ValueError("redacted blocks are only answered, never sent")
+
+
+Block = Annotated[
+    TextBlock | ImageBlock | DocumentBlock | RedactedBlock, Field(discriminator="type")
+]
+
+
+class UserMessage(Params):
+    type: Literal["user.message"]
+    content: Annotated[list[Block], Field(min_length=1, max_length=1000)]
+
+
+class UserInterrupt(Params):
+    type: Literal["user.interrupt"]
+    session_thread_id: Id | None = None
+
+
+class ToolConfirmation(UnbuiltParams):
+    type: Literal["user.tool_confirmation"]
+
+
+class CustomToolResult(UnbuiltParams):
+    type: Literal["user.custom_tool_result"]
+
+
+class ToolResult(UnbuiltParams):
+    type: Literal["user.tool_result"]
+
+
+class DefineOutcome(UnbuiltParams):
+    type: Literal["user.define_outcome"]
+
+
+class SystemMessage(UnbuiltParams):
+    type: Literal["system.message"]
+
+
+ClientEvent = Annotated[
+    UserMessage
+    | UserInterrupt
+    | ToolConfirmation
+    | CustomToolResult
+    | ToolResult
+    | DefineOutcome
+    | SystemMessage,
+    Field(discriminator="type"),
+]
+InitialEvent = Annotated[UserMessage | DefineOutcome, Field(discriminator="type")]
+
+
+class EventsSend(Params):
+    events: Annotated[list[ClientEvent], Field(min_length=1, max_length=MAX_EVENTS)]
+
+
+class AgentReference(Params):
+    type: Literal["agent"]
+    id: Id
+    version: Version | None = None
+
+
+class AgentWithOverrides(AgentOverrides):
+    type: Literal["agent_with_overrides"]
+    id: Id
+    version: Version | None = None
+
+    def overrides(self) -> dict[str, Any]:
+        """Only what was given, without the reference itself."""
+        return self.model_dump(
+            mode="json", exclude_unset=True, exclude={"type", "id", "version"}
+        )
+
+
+def _reference(value: object) -> object:
+    return {"type": "agent", "id": value} if isinstance(value, str) else value
+
+
+AgentChoice = Annotated[
+    Annotated[AgentReference | AgentWithOverrides, Field(discriminator="type")],
+    BeforeValidator(
+        _reference, json_schema_input_type=str | AgentReference | AgentWithOverrides
+    ),
+]
+
+
+def _mountable(path: str) -> str:
+    spelled = PurePosixPath(path)
+    roots = [root for root in MOUNTABLE if spelled.is_relative_to(root)]
+    if not roots or str(spelled) in MOUNTABLE or str(spelled) != path:
+        raise ValueError(f"must be a plain path below {', '.join(MOUNTABLE)}")
+    if ".." in spelled.parts:
+        raise ValueError("must not contain '..'")
+    return path
+
+
+class FileResource(Params):
+    type: Literal["file"]
+    file_id: Id
+    mount_path: (
+        Annotated[str, Field(max_length=1024), AfterValidator(_mountable)] | None
+    ) = None
+
+
+class GithubRepository(UnbuiltParams):
+    type: Literal["github_repository"]
+
+
+class MemoryStore(UnbuiltParams):
+    type: Literal["memory_store"]
+
+
+Resource = Annotated[
+    FileResource | GithubRepository | MemoryStore, Field(discriminator="type")
+]
+Title = Annotated[str, Field(max_length=512)]
+
+
+class SessionCreate(Params):
+    agent: AgentChoice
+    environment_id: Id
+    title: Title | None = None
+    metadata: Metadata = Field(default_factory=dict)
+    resources: Annotated[list[Resource], Field(max_length=MAX_RESOURCES)] | None = None
+    initial_events: (
+        Annotated[list[InitialEvent], Field(max_length=MAX_INITIAL_EVENTS)] | None
+    ) = None
+    vault_ids: Unbuilt = None
+    budget: Unbuilt = None
+
+
+class AgentChange(Params):
+    tools: Tools = None
+    mcp_servers: Unbuilt = None
+
+
+class SessionUpdate(Params):
+    """Each field that is given changes; what is absent stays."""
+
+    agent: AgentChange | None = None
+    title: Title | None = None
+    metadata: MetadataPatch | None = None
+    budget: Unbuilt = None
+    vault_ids: Unbuilt = None
