@@ -22,7 +22,7 @@ def settings() -> dict[str, str]:
         files["/etc/pip.conf"] = "[global]\n" + "".join(lines)
     npm = NPM.search(said(["npm", "config", "list"]))
     if npm:
-        files["/usr/local/etc/npmrc"] = f"registry={npm[1]}\n"
+        files["/usr/local/lib/node_modules/npm/npmrc"] = f"registry={npm[1]}\n"
     return files
 
 

@@ -885,29 +885,15 @@ class Bash:
         tap = Tap(self.folder / f"{mark}.pipe", output)
         since = ticks()
         try:
-            ending = await self.first(
-                self.shell.run(script, tap.path, mark), seconds, stop
-            )
+            running = self.shell.run(script, tap.path, mark)
+            ending = await first(running, seconds, stop)
             if ending.code is None:
                 await self.end(mark, since)
         finally:
             tap.end()
-        return described(ending, output, seconds, stop.is_set())
-
-    async def first(
-        self, run: Coroutine[Any, Any, Ending], seconds: float, stop: asyncio.Event
-    ) -> Ending:
-        """Wait for the command, its time or a stop, whichever comes first."""
-        command = asyncio.ensure_future(run)
-        stopped = asyncio.ensure_future(stop.wait())
-        waiting: set[asyncio.Future[Any]] = {command, stopped}
-        try:
-            await asyncio.wait(waiting, timeout=seconds, return_when="FIRST_COMPLETED")
-            return command.result() if command.done() else Ending()
-        finally:
-            stopped.cancel()
-            command.cancel()
-            await asyncio.wait({command})
+        outcome = described(ending, output.text(), seconds, stopped=stop.is_set())
+        outcome.spilled = output.spilled
+        return outcome
 
     async def end(self, mark: str, since: int) -> None:
         shell = self.shell.child.pid if self.shell.child else 0
@@ -918,7 +904,23 @@ class Bash:
         await loop.run_in_executor(None, end_call, mark, since, ours)
 
 
-def described(ending: Ending, output: Output, seconds: float, stopped: bool) -> Outcome:
+async def first(
+    run: Coroutine[Any, Any, Ending], seconds: float, stop: asyncio.Event
+) -> Ending:
+    """Wait for the command, its time or a stop, whichever comes first."""
+    command = asyncio.ensure_future(run)
+    stopped = asyncio.ensure_future(stop.wait())
+    waiting: set[asyncio.Future[Any]] = {command, stopped}
+    try:
+        await asyncio.wait(waiting, timeout=seconds, return_when="FIRST_COMPLETED")
+        return command.result() if command.done() else Ending()
+    finally:
+        stopped.cancel()
+        command.cancel()
+        await asyncio.wait({command})
+
+
+def described(ending: Ending, text: str, seconds: float, *, stopped: bool) -> Outcome:
     notes = []
     if ending.code is None:
         what = "Cancelled" if stopped else f"Timed out after {seconds:g} s"
@@ -933,10 +935,8 @@ def described(ending: Ending, output: Output, seconds: float, stopped: bool) -> 
             "The shell ended; the next call gets a new one, in the same folder and "
             "with the same exported variables."
         )
-    text = "\n".join(part for part in (output.text(), *notes) if part)
-    outcome = outcome_of_text(text, is_error=ending.code != 0)
-    outcome.spilled = output.spilled
-    return outcome
+    text = "\n".join(part for part in (text, *notes) if part)
+    return outcome_of_text(text, is_error=ending.code != 0)
 
 
 # --- Calls ---------------------------------------------------------------------------
