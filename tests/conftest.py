@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+pytest_plugins = ["tests.plugins.site"]
+
 
 @pytest.fixture
 def workspace(db):

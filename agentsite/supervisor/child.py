@@ -56,13 +56,13 @@ class Child:
         """Run until it ends; return its exit code. Nothing of its group is left."""
         self._process = await self._spawn()
         pid = self._process.pid
-        self._leftovers.remember(pid)
+        self._leftovers.remember(self.command.name, pid)
         try:
             await self._show(self._process)
             return await self._process.wait()
         finally:
             _signal_group(pid, signal.SIGKILL)
-            self._leftovers.forget(pid)
+            self._leftovers.forget(self.command.name)
 
     async def keep(self) -> None:
         """Run it again whenever it ends, ever later when it ends at once."""

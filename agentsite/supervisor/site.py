@@ -40,22 +40,17 @@ class Site:
     async def run(self) -> None:
         """Bring the site up and keep it until a signal says stop."""
         self.conf.home.mkdir(parents=True, exist_ok=True)
-        with self._alone():
+        try:
+            alone = lock.take(self.conf.home, self.wanted, self.conf.public_url)
+        except lock.AlreadyRunning as running:
+            raise CannotStart(str(running)) from None
+        with alone:
             self._listen_to_signals()
             try:
                 await self._start()
                 await self._stop.wait()
             finally:
                 await self._end()
-
-    @contextlib.contextmanager
-    def _alone(self):  # type: ignore[no-untyped-def]
-        try:
-            handle = lock.take(self.conf.home, self.conf.public_url)
-        except lock.AlreadyRunning as running:
-            raise CannotStart(str(running)) from None
-        with handle:
-            yield
 
     def _listen_to_signals(self) -> None:
         loop = asyncio.get_running_loop()
@@ -75,7 +70,7 @@ class Site:
     async def _start(self) -> None:
         if "web" in self.wanted:
             _refuse_taken_port(self.conf)
-        self._leftovers.end()
+        self._leftovers.end(["engine", "prepare", *self.wanted])
         await self._start_engine()
         self.user = self._who()
         self._make_folders()
@@ -115,7 +110,9 @@ class Site:
         for folder in (runtime, runtime / "hosts", runtime / "queues"):
             folder.mkdir(parents=True, exist_ok=True)
             self.user.own(folder, 0o2770)
-        roles.bus_socket(self.conf).unlink(missing_ok=True)
+        if "bus" in self.wanted:
+            roles.bus_socket(self.conf).unlink(missing_ok=True)
+        self.user.own_all(runtime)
         self.user.own_all(self.conf.home)
         self._copy_tls_files()
 
