@@ -31,6 +31,9 @@ class Conf(BaseSettings):
     bind: str = Field("127.0.0.1", validation_alias=_named("AGENTSITE_BIND"))
     port: int = Field(8400, ge=1, le=65535, validation_alias=_named("AGENTSITE_PORT"))
     url: str = Field("", validation_alias=_named("AGENTSITE_URL"))
+    model_port: int = Field(
+        0, ge=0, le=65535, validation_alias=_named("AGENTSITE_MODEL_PORT")
+    )
     tls_certificate: Path | None = Field(
         None, validation_alias=_named("AGENTSITE_TLS_CERTIFICATE")
     )
@@ -98,6 +101,11 @@ class Conf(BaseSettings):
         host = "127.0.0.1" if self.bind in {"0.0.0.0", "::"} else self.bind  # noqa: S104
         host = f"[{host}]" if ":" in host else host
         return self.url or f"{scheme}://{host}:{self.port}"
+
+    @property
+    def scripted_model_url(self) -> str:
+        """Where the scripted model answers; one above the site's port unless named."""
+        return f"http://127.0.0.1:{self.model_port or self.port + 1}"
 
     @property
     def runtime_dir(self) -> Path:

@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 from django.conf import settings
 from django.db import close_old_connections, connections
 
-from sessions import bus, lifecycle, log
+from sessions import bus, lifecycle, log, queue
 from sessions.harness.contract import LeaseLost
 from sessions.lifecycle import Claim
 from sessions.liveness import Liveness, place
@@ -78,11 +78,12 @@ class Host:
         """Work until drained; then hand every lease back."""
         await self.database(self._liveness.begin)
         try:
-            async with self.publisher, self._helpers():
+            async with self._helpers():
                 await self._claim_until_drained()
                 await self._end_turns()
         finally:
             await self.database(lifecycle.hand_back, self.id)
+            await self.publisher.close()
             await self.hands.close()
             await self.database(self._liveness.end)
             self.database.close()
@@ -213,22 +214,33 @@ class HostThread:
 
     def __init__(self) -> None:
         self._host: Host | None = None
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._main, name="host", daemon=True)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
 
     def start(self) -> None:
+        """Begin in this process: loop and clients are made after the fork."""
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._main, name="host", daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
         """Drain, and wait until every lease is handed back."""
-        if self._host is not None:
+        if self._host and self._loop and self._thread:
             self._loop.call_soon_threadsafe(self._host.drain)
             self._thread.join(DRAIN_SECONDS + 4)
 
     def _main(self) -> None:
+        assert self._loop is not None
         asyncio.set_event_loop(self._loop)
         self._loop.run_until_complete(self._run())
 
     async def _run(self) -> None:
         self._host = Host(slots=settings.AGENTSITE.slots, hands=SiteHands())
         await self._host.run()
+
+
+def host_turns() -> None:
+    """Have each worker process of this cluster run a host, until it is asked to end."""
+    thread = HostThread()
+    queue.on_worker_start(thread.start)
+    queue.on_worker_end(thread.stop)

@@ -11,16 +11,15 @@ from typing import Any
 
 from django.conf import settings
 
-from agents.models import File
+from sandbox import image_status
 from sandbox.base import Provider, Sandbox
 from sandbox.docker_provider import DockerProvider
-from sandbox.egress import EgressClient
+from sandbox.egress.client import EgressClient
 from sandbox.errors import ImageMissing, ProvisionFailed
 from sandbox.images import base_image_tag
 from sandbox.spec import FileMount, NetworkPolicy, SandboxSpec
 from sessions.harness.anthropic_model import AnthropicModel
 from sessions.harness.model import Model
-from sessions.image_state import ImageState, image_state
 from sessions.worker import Opened
 
 LOOK_SECONDS = 1.0
@@ -35,7 +34,7 @@ def provider() -> Provider:
         runtime_dir=conf.runtime_dir,
         state_dir=conf.home / "sandboxes",
         gid=shared_group(),
-        egress=EgressClient(conf.runtime_dir),
+        egress=EgressClient(runtime_dir=conf.runtime_dir),
         runtime=conf.sandbox_runtime,
     )
 
@@ -55,7 +54,7 @@ class SiteHands:
 
     def __init__(self) -> None:
         self._provider = provider()
-        self._models: dict[bool, Model] = {}
+        self._models: dict[bool, AnthropicModel] = {}
 
     async def sandbox(
         self, opened: Opened, waiting: Callable[[str], Awaitable[None]]
@@ -64,17 +63,51 @@ class SiteHands:
             try:
                 return await self._provider.provision(spec_of(opened))
             except ImageMissing:
-                state = image_state()
-                if state is ImageState.FAILED:
-                    raise ProvisionFailed(state.sentence) from None
-                await waiting(state.sentence)
+                await waiting(_why_no_image())
                 await asyncio.sleep(LOOK_SECONDS)
 
     def model(self, agent: Mapping[str, Any]) -> Model:
         scripted = agent["model"]["id"].startswith(SCRIPTED_PREFIX)
         if scripted not in self._models:
-            self._models[scripted] = _model(scripted)
+            self._models[scripted] = _model(scripted=scripted)
         return self._models[scripted]
 
     async def close(self) -> None:
         await self._provider.close()
+        for model in self._models.values():
+            await model.close()
+
+
+def spec_of(opened: Opened) -> SandboxSpec:
+    """What the sandbox of a session is made of."""
+    return SandboxSpec(
+        session_id=opened.session.pk,
+        image=_base_image(),
+        files=tuple(
+            FileMount(path=path, source=source) for path, source in opened.files
+        ),
+        network=NetworkPolicy(private_hosts=settings.AGENTSITE.private_hosts),
+    )
+
+
+@cache
+def _base_image() -> str:
+    return base_image_tag()
+
+
+def _why_no_image() -> str:
+    """The sentence a waiting session shows. Raises ProvisionFailed."""
+    found = image_status.read(settings.AGENTSITE.home)
+    if found["state"] == "failed":
+        raise ProvisionFailed(found["detail"])
+    return f"Waiting for the base image: {found['detail']}"
+
+
+def _model(*, scripted: bool) -> AnthropicModel:
+    conf = settings.AGENTSITE
+    if scripted:
+        return AnthropicModel(base_url=conf.scripted_model_url, api_key="none")
+    return AnthropicModel(
+        base_url=conf.anthropic_base_url,
+        api_key=conf.anthropic_api_key.get_secret_value(),
+    )

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from agents.ids import new_id
@@ -35,7 +36,7 @@ from sessions.harness.loop import close_interrupted, run_turn
 from sessions.harness.model import Model
 from sessions.harness.standing import is_interrupted
 from sessions.lifecycle import Claim
-from sessions.models import Session, SessionResource, Status
+from sessions.models import Session, Status
 
 logger = logging.getLogger(__name__)
 
@@ -178,7 +179,7 @@ class Opened:
 
     session: Session
     thread_id: str
-    resources: tuple[SessionResource, ...]
+    files: tuple[tuple[str, Path], ...]  # where it is mounted, where its bytes lie
     interrupted: bool
 
 
@@ -189,9 +190,15 @@ def _load(session_id: str) -> Opened:
     return Opened(
         session=session,
         thread_id=log.primary_id(session_id),
-        resources=tuple(session.resources.all()),
+        files=_files(session),
         interrupted=log.has_interrupt(session_id),
     )
+
+
+def _files(session: Session) -> tuple[tuple[str, Path], ...]:
+    mounted = dict(session.resources.values_list("file_id", "mount_path"))
+    files = File.objects.filter(pk__in=mounted)
+    return tuple((mounted[file.pk], file.path) for file in files)
 
 
 class HostedTurn:
@@ -210,8 +217,7 @@ class HostedTurn:
         self.thread_id = opened.thread_id
         self.agent: Mapping[str, Any] = opened.session.agent_snapshot
         self.system_notes = tuple(
-            f"A file is mounted at {resource.mount_path}."
-            for resource in opened.resources
+            f"A file is mounted at {path}." for path, _ in opened.files
         )
         self._opened = opened
         self._fence = fence
