@@ -24,7 +24,7 @@ urlpatterns = [
         ),
     ),
     path("environments/<environment_id>/archive", Methods(POST=environments.archive)),
-    re_path(r"^environments/[^/]+/work(/.*)?$", unbuilt),
+    re_path(r"^environments/[^/]+/work(?:/.*)?$", unbuilt),
     path("files", Methods(GET=files.index, POST=files.upload)),
     path("files/<file_id>", Methods(GET=files.retrieve, DELETE=files.delete)),
     path("files/<file_id>/content", Methods(GET=files.content)),

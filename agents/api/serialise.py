@@ -38,6 +38,8 @@ def environment(row: Environment) -> dict[str, Any]:
 
 
 def file(row: File) -> dict[str, Any]:
+    # Only what belongs to a session has a scope; one of two SDK types lacks the field.
+    scope = {"scope": {"type": "session", "id": row.scope_id}} if row.scope_id else {}
     return {
         "type": "file",
         "id": row.id,
@@ -47,5 +49,5 @@ def file(row: File) -> dict[str, Any]:
         "downloadable": row.downloadable,
         "created_at": stamp(row.created_at),
         "expires_at": stamp(row.expires_at),
-        "scope": {"type": "session", "id": row.scope_id} if row.scope_id else None,
+        **scope,
     }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal, TypeVar, get_origin
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 
 from django.http import QueryDict
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
@@ -78,4 +78,5 @@ def _values(model: type[BaseModel], sent: QueryDict) -> dict[str, Any]:
 
 
 def _is_list(annotation: Any) -> bool:
-    return get_origin(annotation) in {list, tuple}
+    kinds = (annotation, *get_args(annotation))
+    return any(get_origin(kind) is list for kind in kinds)
