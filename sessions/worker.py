@@ -12,7 +12,7 @@ from typing import Any, Protocol, TypeVar
 from agents.ids import new_id
 from agents.models import File
 from sandbox.base import Sandbox
-from sandbox.errors import OutcomeUnknown, SandboxError
+from sandbox.errors import OutcomeUnknown, SandboxError, SandboxGone
 from sandbox.spec import Running, ToolOutcome
 from sessions import bus, lifecycle, log
 from sessions.events import (
@@ -301,7 +301,7 @@ class HostedTurn:
         intent = ToolStarted(tool_use_id=call.id)
         await self.emit(Draft(payload=intent, idempotency_key=f"start:{call.id}"))
         try:
-            return _result(await sandbox.execute(call.id, call.name, call.input))
+            return _result(await self._execute(sandbox, call))
         except OutcomeUnknown as lost:
             await self._lose_sandbox()
             return _failed(
@@ -311,6 +311,15 @@ class HostedTurn:
             )
         except SandboxError as error:
             return _failed(str(error))
+
+    async def _execute(self, sandbox: Sandbox, call: ToolCall) -> ToolOutcome:
+        """Ask the sandbox; a new one where that one is gone and heard nothing."""
+        try:
+            return await sandbox.execute(call.id, call.name, call.input)
+        except SandboxGone:
+            await self._lose_sandbox()
+            sandbox = await self._open_sandbox()
+            return await sandbox.execute(call.id, call.name, call.input)
 
     async def _resume(self, call: ToolCall) -> ToolResult:
         """Answer a call whose worker died: collect, run again, or say unknown."""

@@ -12,7 +12,9 @@ from sessions.events import (
     ModelRequestStart,
     Record,
     SessionError,
+    SessionStatusIdle,
     SessionStatusRunning,
+    ThreadStatusIdle,
     UserInterrupt,
     UserMessage,
 )
@@ -82,6 +84,10 @@ def settled(records: Sequence[Record]) -> Ending | None:
         match record.payload:
             case UserMessage() | AgentToolResult():
                 return None
+            case SessionStatusIdle() | ThreadStatusIdle() as idle:
+                return Ending(
+                    stop_reason=idle.stop_reason, stop_details=idle.stop_details
+                )
             case SessionError(error={"retry_status": {"type": "exhausted"}}):
                 return RETRIES_EXHAUSTED
             case ModelRequestEnd(is_error=False):
