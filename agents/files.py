@@ -135,7 +135,8 @@ def safe_name(filename: str) -> str:
     name = PurePosixPath(filename.replace("\\", "/")).name
     name = "".join(letter for letter in name if letter.isprintable())
     stem, suffix = os.path.splitext(name)  # noqa: PTH122 - keeps a leading dot whole
-    return (stem[: 255 - len(suffix[:32])] + suffix[:32]) or "unnamed"
+    short = stem[: 255 - len(suffix[:32])] + suffix[:32]
+    return short if short.strip(".") else "unnamed"
 
 
 def _remove(file: File) -> None:

@@ -1,0 +1,64 @@
+"""Whatever breaks inside, the caller gets the envelope and an id that is logged."""
+
+from __future__ import annotations
+
+import logging
+
+from agents.models import ApiKey
+
+
+def get(client, key, path="/v1/agents"):
+    return client.get(path, headers={"authorization": f"Bearer {key}"})
+
+
+def test_a_fault_is_answered_with_the_id_that_is_in_the_log(
+    client, api_key, monkeypatch, caplog
+):
+    def broken(**options):
+        raise RuntimeError("a secret of the inside")
+
+    monkeypatch.setattr("agents.api.agents.paginate", broken)
+    with caplog.at_level(logging.ERROR, "agents.http.endpoint"):
+        response = get(client, api_key)
+    assert response.status_code == 500
+    error = response.json()
+    assert error["error"]["type"] == "api_error"
+    assert "secret" not in error["error"]["message"]
+    assert error["request_id"] == response["request-id"]
+    assert error["request_id"] in caplog.text
+
+
+def test_a_fault_of_another_layer_is_in_the_envelope_too(client, api_key, monkeypatch):
+    def broken(*arguments):
+        raise RuntimeError("broken")
+
+    client.raise_request_exception = False
+    monkeypatch.setattr(
+        "django.middleware.clickjacking.XFrameOptionsMiddleware.process_response",
+        broken,
+    )
+    response = get(client, api_key)
+    assert response.status_code == 500
+    assert response.json()["request_id"] == response["request-id"]
+
+
+def test_a_revoked_key_is_refused(client, workspace):
+    row, key = ApiKey.issue(workspace, "old")
+    assert get(client, key).status_code == 200
+    row.revoke()
+    assert get(client, key).status_code == 401
+
+
+def test_the_use_of_a_key_is_noted(client, workspace):
+    row, key = ApiKey.issue(workspace, "used")
+    get(client, key)
+    row.refresh_from_db()
+    noted = row.last_used_at
+    get(client, key)
+    row.refresh_from_db()
+    assert noted is not None
+    assert row.last_used_at == noted
+
+
+def test_pages_outside_the_api_are_left_alone(client, db):
+    assert "request-id" not in client.get("/nothing/here")
