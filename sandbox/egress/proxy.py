@@ -15,7 +15,7 @@ from sandbox.egress.messages import Malformed
 from sandbox.egress.policy import Target, Verdict, judge
 from sandbox.egress.records import Record, Sink
 from sandbox.egress.resolve import Resolver, Unreachable, Unresolvable, dial
-from sandbox.egress.splice import IDLE_SECONDS, Peer, Traffic, splice
+from sandbox.egress.splice import IDLE_SECONDS, Peer, Traffic, part, splice
 from sandbox.spec import NetworkPolicy
 
 HEADER_BYTES = 64 * 1024
@@ -117,8 +117,7 @@ class Proxying:
             await self.answer(status, f"The request is malformed: {error}.")
         except (OSError, TimeoutError, h11.LocalProtocolError):
             pass  # one of the two left in the middle
-        finally:
-            self.near.peer.writer.close()
+        await part(self.near.peer)
 
     async def next_request(self) -> h11.Request | None:
         async with asyncio.timeout(HEADER_SECONDS):
@@ -275,7 +274,8 @@ class Forwarding:
         up, down = self.near.unread(), self.far.unread()
         far.writer.write(up)
         near.writer.write(down)
-        self.count(up=len(up), down=len(down))
+        self.traffic.up += len(up)
+        self.traffic.down += len(down)
         await splice(near, far, self.traffic)
 
     def count(self, *, up: int = 0, down: int = 0) -> None:

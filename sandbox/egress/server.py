@@ -18,7 +18,7 @@ from sandbox.egress.paths import EgressPaths
 from sandbox.egress.proxy import Proxying
 from sandbox.egress.records import Sink
 from sandbox.egress.resolve import READ_LIMIT, Resolver
-from sandbox.egress.splice import Peer
+from sandbox.egress.splice import Peer, part
 from sandbox.spec import NetworkPolicy
 
 log = logging.getLogger(__name__)
@@ -40,6 +40,13 @@ class Opening:
     listening: asyncio.Server | None = None
     connections: set[asyncio.Task[None]] = field(default_factory=set)
 
+    def end(self) -> None:
+        """Stop listening, and cut what passes."""
+        if self.listening:
+            self.listening.close()
+        for connection in self.connections:
+            connection.cancel()
+
     def current_policy(self) -> NetworkPolicy:
         return self.policy
 
@@ -59,9 +66,13 @@ class EgressServer:
         for session_id, fields in self.paths.stored():
             await self.reopen(session_id, fields)
         control = await listen(self.paths.control, self.control)
-        async with control:
-            log.info("The egress proxy listens on %s.", self.paths.control)
-            await control.serve_forever()
+        try:
+            async with control:
+                log.info("The egress proxy listens on %s.", self.paths.control)
+                await control.serve_forever()
+        finally:
+            for opening in self.openings.values():
+                opening.end()
 
     async def reopen(self, session_id: str, fields: Mapping[str, Any]) -> None:
         try:
@@ -95,17 +106,15 @@ class EgressServer:
         async with self.turn:
             opening = self.openings.pop(session_id, None)
             self.paths.forget(session_id)
-        if opening and opening.listening:
-            opening.listening.close()
-            for connection in opening.connections:
-                connection.cancel()
+        if opening:
+            opening.end()
 
     async def serve(self, opening: Opening, peer: Peer) -> None:
         task = asyncio.current_task()
         assert task
         if len(opening.connections) >= CONNECTIONS:
             peer.writer.write(FULL)
-            peer.writer.close()
+            await part(peer)
             return
         opening.connections.add(task)
         try:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from dataclasses import dataclass
 
 CHUNK = 64 * 1024
 IDLE_SECONDS = 900.0
+LINGER_SECONDS = 2.0
 
 
 @dataclass(kw_only=True)
@@ -57,6 +59,19 @@ async def send(peer: Peer, data: bytes, idle: asyncio.Timeout) -> None:
     peer.writer.write(data)
     await peer.writer.drain()
     idle.reschedule(asyncio.get_running_loop().time() + IDLE_SECONDS)
+
+
+async def part(peer: Peer) -> None:
+    """Close a connection so that what was written last arrives.
+
+    A unix socket closed over input that nobody read is reset, and the answer is lost.
+    """
+    with contextlib.suppress(OSError, TimeoutError):
+        async with asyncio.timeout(LINGER_SECONDS):
+            end(peer)
+            while await peer.reader.read(CHUNK):
+                pass
+    peer.writer.close()
 
 
 def end(peer: Peer) -> None:
