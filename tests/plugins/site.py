@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pytest
 
-from agentsite.conf import ROOT, Conf
+from agentsite.conf import ROOT
 
 WORKERS = ("worker", "jobs")
 REST = ("bus", "egress", "model", "web", "image")
@@ -46,7 +46,7 @@ class RunningSite:
 
     @property
     def runtime_dir(self) -> Path:
-        return Conf.model_construct(home=self.home).runtime_dir
+        return Path(self.environment["AGENTSITE_RUNTIME_DIR"])
 
     def start(self) -> None:
         self.up(REST)
@@ -83,6 +83,13 @@ class RunningSite:
         for roles in (WORKERS, REST):
             if roles in self._processes:
                 self.down(roles)
+
+    def kill(self) -> None:
+        """Kill the supervisors, and only them."""
+        for roles in list(self._processes):
+            process = self._processes.pop(roles)
+            process.kill()
+            process.wait()
 
     def manage(self, *arguments: str) -> str:
         done = subprocess.run(
@@ -150,6 +157,7 @@ def clean_environment(home: Path, port: int) -> dict[str, str]:
     }
     return kept | {
         "AGENTSITE_HOME": str(home),
+        "AGENTSITE_RUNTIME_DIR": f"{home}.run",
         "AGENTSITE_PORT": str(port),
         "AGENTSITE_MODEL_PORT": str(free_port()),
         "AGENTSITE_INSTALL": "0",

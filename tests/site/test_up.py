@@ -33,9 +33,7 @@ def own_site():
     running.up(ALL)
     running.wait_until_ready()
     yield running
-    for process in running._processes.values():
-        process.kill()
-    running._processes.clear()
+    running.kill()
     running.wait(lambda: not running.processes())
     shutil.rmtree(running.runtime_dir, ignore_errors=True)
     shutil.rmtree(home, ignore_errors=True)
@@ -157,7 +155,7 @@ def test_nothing_is_left_after_sigterm_and_the_second_start_works(own_site):
 
 
 def test_nothing_is_left_after_the_supervisor_was_killed(own_site):
-    own_site._processes.pop(ALL).kill()
+    own_site.kill()
     own_site.wait(lambda: own_site.processes() == [])
 
 
