@@ -56,10 +56,8 @@ class Provider(Protocol):
 
     async def status(self, session_id: str) -> SandboxStatus: ...
 
-    async def stop(self, session_id: str) -> None:
-        """End the sandbox's processes and keep its files."""
-
-    async def destroy(self, session_id: str, *, keep_workspace: bool) -> None: ...
+    async def destroy(self, session_id: str, *, keep_workspace: bool) -> None:
+        """End the sandbox's processes; with `keep_workspace` its files stay."""
 
     async def sessions(self) -> frozenset[str]:
         """Return the ids of sessions that have a sandbox or files here."""

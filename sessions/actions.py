@@ -11,12 +11,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from django.db import transaction
-from django.utils import timezone
 
 from agents import definitions
 from agents.actors import Actor
 from agents.http.errors import Conflict, InvalidRequest, NotFound
-from agents.ids import new_id
 from agents.models import Act, AgentVersion, Environment, File, ModelAlias
 from sandbox.spec import UPLOADS
 from sessions import bus, lifecycle, log, queue
@@ -26,7 +24,6 @@ from sessions.events import (
     Record,
     SessionUpdated,
     UserInterrupt,
-    timestamp,
 )
 from sessions.models import Session, SessionResource, Status, Thread
 
@@ -217,14 +214,7 @@ def delete_session(actor: Actor, session: Session) -> None:
         queue.enqueue("sessions.tasks.remove_sandbox", session.pk)
     for file in files:
         file.path.unlink(missing_ok=True)
-    bus.deleted(session.pk, _farewell())
-
-
-def _farewell() -> dict[str, Any]:
-    """The last event of a stream; its log is gone, so it has no row."""
-    moment = timestamp(timezone.now())
-    kind = EventType.SESSION_DELETED.value
-    return {"id": new_id("sevt"), "type": kind, "processed_at": moment}
+    bus.nudge(session.pk, 0)  # the number of a session that is gone
 
 
 def _still_working(session: Session, done: str) -> str:

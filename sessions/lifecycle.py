@@ -215,7 +215,7 @@ def _go_idle(
 ) -> None:
     thread = session.threads.get(parent=None)
     _settle(session, thread, stop_reason)
-    why = {"stop_reason": stop_reason, "stop_details": stop_details}
+    why: dict[str, Any] = {"stop_reason": stop_reason, "stop_details": stop_details}
     told = [
         Draft(payload=SessionUsage(usage=usage_of(session))),
         Draft(payload=ThreadStatusIdle(**_naming(thread), **why)),
@@ -378,7 +378,7 @@ def _requests_ended(drafts: Sequence[Draft]) -> list[Payload]:
     ]
 
 
-def _naming(thread: Thread) -> dict[str, str]:
+def _naming(thread: Thread) -> dict[str, Any]:
     return {
         "session_thread_id": thread.pk,
         "agent_name": thread.agent_snapshot.get("name", ""),

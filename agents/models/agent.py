@@ -60,6 +60,6 @@ class AgentVersion(models.Model):
         return f"{self.agent_id} v{self.version}"
 
     def save(self, *args: Any, **kwargs: Any) -> None:
-        if self.pk is not None:
+        if not self._state.adding:
             raise TypeError(f"{self} is immutable")
         super().save(*args, **kwargs)

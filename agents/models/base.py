@@ -7,7 +7,7 @@ from django.db import models
 from agents.ids import new_id
 
 
-class IdField(models.CharField):
+class IdField(models.CharField):  # type: ignore[type-arg]
     """A primary key such as `agent_01…`, made when the row is made."""
 
     def __init__(self, prefix: str = "", **kwargs: object) -> None:

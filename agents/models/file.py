@@ -36,4 +36,4 @@ class File(WorkspaceRow):
     def path(self) -> Path:
         """Where the bytes lie: in the state directory, under the file's id."""
         home: Path = settings.AGENTSITE.home
-        return home / "files" / self.id[-2:] / self.id
+        return home / "files" / str(self.id)[-2:] / str(self.id)

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.db import models
 
 from agents.models import Agent, Environment
 from agents.models.base import IdField, WorkspaceRow
-
-if TYPE_CHECKING:
-    from sessions.models.thread import Thread
 
 
 class Status(models.TextChoices):
@@ -66,8 +63,6 @@ class Session(WorkspaceRow):
     owner = models.CharField(max_length=120, blank=True)
     fence = models.PositiveBigIntegerField(default=0)
     lease_until = models.FloatField(null=True, blank=True)
-
-    threads: models.Manager[Thread]
 
     class Meta:
         indexes = [

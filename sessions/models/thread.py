@@ -36,7 +36,7 @@ class Thread(models.Model):
         ]
 
     def __str__(self) -> str:
-        return self.id
+        return str(self.id)
 
     @property
     def is_primary(self) -> bool:

@@ -21,7 +21,10 @@ class Command(BaseCommand):
 async def _stop_all() -> None:
     hands = provider()
     try:
-        stops = (hands.stop(session_id) for session_id in await hands.sessions())
+        stops = (
+            hands.destroy(session_id, keep_workspace=True)
+            for session_id in await hands.sessions()
+        )
         await asyncio.gather(*stops)
     finally:
         await hands.close()
