@@ -54,12 +54,14 @@ def open_requests(records: Sequence[Record]) -> list[str]:
 
 
 def is_interrupted(records: Sequence[Record]) -> bool:
-    """Say whether nobody has asked for anything since the last interrupt."""
+    """Say whether an interrupt ends this turn, which is not closed yet."""
     for record in reversed(records):
         match record.payload:
             case UserInterrupt():
                 return True
             case UserMessage() | SessionStatusRunning():
+                return False
+            case SessionStatusIdle() | ThreadStatusIdle():
                 return False
     return False
 

@@ -6,7 +6,10 @@ import asyncio
 
 from sessions.harness.model import ModelFailed, Reply, Usage
 
-DONE = "session.thread_status_idle"
+
+async def within(awaitable):
+    """Fail instead of hanging."""
+    return await asyncio.wait_for(awaitable, 10)
 
 
 def types(turn) -> list[str]:

@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from sessions.events import Draft, UserInterrupt
+from sessions.events import Draft, SessionStatusIdle, UserInterrupt
 from sessions.harness.contract import (
     END_TURN,
     RETRIES_EXHAUSTED,
@@ -16,6 +16,7 @@ from sessions.harness.contract import (
 )
 from sessions.harness.fake import FakeTurn, fake_agent
 from sessions.harness.loop import RETRY_SECONDS, close_interrupted, run_turn
+from sessions.harness.standing import is_interrupted
 from tests.sessions.harness.kit import (
     DeterministicModel,
     HangingModel,
@@ -25,6 +26,7 @@ from tests.sessions.harness.kit import (
     reply,
     said,
     types,
+    within,
 )
 
 
@@ -86,7 +88,10 @@ async def test_parallel_calls_run_side_by_side_and_each_answers_when_it_ends():
     texts = [r.content[0]["text"] for r in payloads(turn, "agent.tool_result")]
     assert texts == ["n1", "n0"]
     results = model.requests[1].messages[-1]["content"]
-    assert {block["tool_use_id"] for block in results} == {"toolu_0_bash", "toolu_1_read"}
+    assert {block["tool_use_id"] for block in results} == {
+        "toolu_0_bash",
+        "toolu_1_read",
+    }
 
 
 async def test_a_message_sent_meanwhile_is_taken_in_after_the_results(turn):
@@ -228,13 +233,17 @@ async def test_passing_failures_are_told_waited_for_and_tried_again(turn):
     assert await run_turn(turn, model) == END_TURN
     assert turn.waits == [RETRY_SECONDS[0], 9]
     errors = [error.error for error in payloads(turn, "session.error")]
-    assert errors == [
-        {
-            "type": "model_overloaded_error",
-            "message": "The model failed (req_1).",
-            "retry_status": {"type": "retrying"},
-        }
-    ] * 2
+    assert (
+        errors
+        == [
+            {
+                "type": "model_overloaded_error",
+                "message": "The model failed (req_1).",
+                "retry_status": {"type": "retrying"},
+            }
+        ]
+        * 2
+    )
     ends = payloads(turn, "span.model_request_end")
     assert [end.is_error for end in ends] == [True, True, False]
 
@@ -262,7 +271,7 @@ async def test_an_interrupt_while_the_model_speaks_closes_its_request(turn):
     turn.queue_message("Go")
     model = HangingModel()
     task = asyncio.create_task(run_turn(turn, model))
-    await model.began.wait()
+    await within(model.began.wait())
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
@@ -290,8 +299,10 @@ async def test_an_interrupt_while_tools_run_answers_what_has_no_result():
 
     turn = FakeTurn(run=run)
     turn.queue_message("Go")
-    task = asyncio.create_task(run_turn(turn, DeterministicModel(calls("bash", "bash"))))
-    await stuck.wait()
+    task = asyncio.create_task(
+        run_turn(turn, DeterministicModel(calls("bash", "bash")))
+    )
+    await within(stuck.wait())
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
@@ -314,14 +325,38 @@ async def test_an_interrupt_found_on_resuming_runs_no_tool_and_asks_nothing(turn
     assert resumed.executed == []
 
 
+async def test_an_interrupt_of_an_earlier_turn_is_over(turn):
+    turn.queue_message("Go")
+    await run_turn(turn, DeterministicModel(said("Ok")))
+    turn.write(
+        Draft(payload=UserInterrupt()),
+        Draft(payload=SessionStatusIdle(stop_reason={"type": "end_turn"})),
+    )
+    assert not is_interrupted(turn.log)
+    assert await run_turn(turn, DeterministicModel()) == END_TURN
+
+
+async def test_a_turn_that_was_closed_keeps_its_ending(turn):
+    turn.queue_message("Go")
+    refused = reply([], stop_reason="refusal", stop_details={"type": "refusal"})
+    ending = await run_turn(turn, DeterministicModel(refused))
+    idle = SessionStatusIdle(
+        stop_reason=ending.stop_reason, stop_details=ending.stop_details
+    )
+    turn.write(Draft(payload=idle))
+    assert await run_turn(turn, DeterministicModel()) == ending
+
+
 async def test_a_lost_lease_ends_every_call_of_the_turn():
-    ended = asyncio.Event()
+    began, ended = asyncio.Event(), asyncio.Event()
 
     async def run(call):
         if call.input["n"] == 0:
+            await began.wait()
             turn.lease_lost = True
             return ToolResult(content=())
         try:
+            began.set()
             await asyncio.Event().wait()
         finally:
             ended.set()

@@ -24,7 +24,7 @@ STEPS = (
     {"say": "Saw {{last_result}}"},
 )
 
-LENGTH = 29
+LENGTH = 27
 """Of the log that the steps amount to."""
 
 
@@ -89,7 +89,5 @@ def _check_pairs(turn) -> None:
     answered = [r.tool_use_id for r in payloads(turn, "agent.tool_result")]
     assert sorted(uses) == sorted(answered)
     starts = [r.id for r in turn.log if r.type.value == "span.model_request_start"]
-    ended = [
-        e.model_request_start_id for e in payloads(turn, "span.model_request_end")
-    ]
+    ended = [e.model_request_start_id for e in payloads(turn, "span.model_request_end")]
     assert sorted(starts) == sorted(ended)
