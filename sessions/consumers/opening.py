@@ -1,0 +1,80 @@
+"""The request that opens a stream: the same checks and refusals as every endpoint."""
+
+from __future__ import annotations
+
+from io import BytesIO
+from typing import Any, Literal
+
+from django.core.handlers.asgi import ASGIRequest
+from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+from pydantic import Field
+
+from agents.http.endpoint import Call, Methods, endpoint
+from agents.http.envelope import refusal, request_id
+from agents.http.errors import InvalidRequest, NotFound
+from agents.http.query import QueryParams
+from agents.lookup import find
+from agents.models import Act
+from sessions.models import Session, Status
+
+LAST_EVENT_ID = "last-event-id"
+
+
+class StreamQuery(QueryParams):
+    event_deltas: list[Literal["agent.message", "agent.thinking"]] = Field(
+        default_factory=list, max_length=100
+    )
+    include: list[Literal["agentsite"]] = Field(default_factory=list)
+    after: int | None = Field(None, ge=0)
+
+
+class Opened(HttpResponse):
+    """The answer that is a stream: what is asked for, and from where."""
+
+    def __init__(self, call: Call[Any], session: Session) -> None:
+        super().__init__(content_type="text/event-stream; charset=utf-8")
+        self["Cache-Control"] = "no-store"
+        self["X-Accel-Buffering"] = "no"
+        self.session_id = session.pk
+        self.has_ended = session.status == Status.TERMINATED
+        self.previews = frozenset(call.query.event_deltas)
+        self.with_own = bool(call.query.include)
+        self.after = _after(call)
+
+
+def open_stream(scope: dict[str, Any], session_id: str) -> HttpResponseBase:
+    """Return `Opened`, or the refusal to send."""
+    request = ASGIRequest(scope, BytesIO())
+    return _identified(request, STREAM(request, session_id=session_id))
+
+
+def refuse_gone(scope: dict[str, Any], session_id: str) -> HttpResponseBase:
+    """The refusal for a session that was deleted after the request was checked."""
+    request = ASGIRequest(scope, BytesIO())
+    return _identified(request, refusal(request, NotFound.of("session", session_id)))
+
+
+def _identified(request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
+    response["request-id"] = request_id(request)
+    return response
+
+
+@endpoint(Act.LOOK, query=StreamQuery)
+def stream_events(call: Call[Any], session_id: str) -> HttpResponse:
+    """Stream a session's events."""
+    return Opened(call, find(Session, call.actor, session_id))
+
+
+STREAM = Methods(GET=stream_events)
+
+
+def _after(call: Call[Any]) -> int | None:
+    """The number to go on from; none means from now on."""
+    sent = call.request.headers.get(LAST_EVENT_ID, "").strip()
+    if not sent:
+        query: StreamQuery = call.query
+        return query.after
+    if not (sent.isascii() and sent.isdigit()):
+        raise InvalidRequest(f"{LAST_EVENT_ID} must be the number of an event")
+    return int(sent)

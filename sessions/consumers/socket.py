@@ -1,0 +1,121 @@
+"""The page's websocket: everything after a number, then what follows, in batches."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from typing import Any
+from urllib.parse import parse_qs
+
+from channels.exceptions import StopConsumer
+from channels.generic.websocket import AsyncWebsocketConsumer
+
+from agents.models import Act, Member
+from sessions import log
+from sessions.consumers.database import in_database
+from sessions.consumers.entries import Entry, Piece, encode
+from sessions.consumers.hub import Hub
+from sessions.consumers.previews import PREVIEWED, Previews
+from sessions.consumers.tail import Watcher
+from sessions.models import Session
+
+logger = logging.getLogger(__name__)
+
+NOT_HERE = 4404
+"""Closing code: no such session, or not for this person. Asking again cannot help."""
+
+ENDED = 4410
+"""Closing code: the session was deleted."""
+
+QUIET = 60.0
+
+
+class SessionSocket(AsyncWebsocketConsumer):  # type: ignore[misc]
+    channel_layer_alias = None  # the hub listens for all connections
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._task: asyncio.Task[None] | None = None
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            await self._stop()
+
+    async def websocket_connect(self, message: dict[str, Any]) -> None:
+        await self.accept()
+        self._task = asyncio.create_task(self._follow())
+
+    async def websocket_receive(self, message: dict[str, Any]) -> None:
+        """The page only listens; what it wants to do goes through its forms."""
+
+    async def websocket_disconnect(self, message: dict[str, Any]) -> None:
+        raise StopConsumer
+
+    async def _stop(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _follow(self) -> None:
+        session_id = self.scope["url_route"]["kwargs"]["session_id"]
+        try:
+            if not await in_database(_may_look, self.scope["user"], session_id):
+                await self.close(NOT_HERE)
+                return
+            async with Hub.here().watch(session_id) as (watcher, newest):
+                await self._send_all(watcher, newest)
+            await self.close(ENDED)
+        except log.SessionGone:
+            await self.close(NOT_HERE)
+        except Exception:
+            logger.exception("the socket of %s failed", session_id)
+            await self.close(1011)
+
+    async def _send_all(self, watcher: Watcher, newest: int) -> None:
+        """Send until the session is gone."""
+        number = min(_after(self.scope), newest)
+        previews, caught_up, sent = Previews(PREVIEWED), False, None
+        while True:
+            entries = await watcher.tail.after(number)
+            shown = await watcher.tail.show(entries)
+            if entries or shown != sent:
+                await self.send(_batch(entries, shown.session))
+                sent = shown
+            for entry in entries:
+                number = entry.number
+                previews.written(entry)
+            if not caught_up and number >= newest:
+                caught_up = True
+                await self.send(encode({"type": "caught_up", "number": number}))
+            if entries and entries[-1].frame.record.type == "session.deleted":
+                return
+            await self._send_pieces(watcher.take_pieces(), previews)
+            if not entries:
+                await watcher.news(QUIET)
+
+    async def _send_pieces(self, pieces: Sequence[Piece], previews: Previews) -> None:
+        admitted = [piece.json for piece in pieces if previews.admits(piece)]
+        if admitted:
+            await self.send(f'{{"type":"delta","frames":[{",".join(admitted)}]}}')
+
+
+def _may_look(user: Any, session_id: str) -> bool:
+    """Say whether a person belongs to the session's workspace."""
+    if not user.is_authenticated:
+        return False
+    workspace = Session.objects.filter(pk=session_id).values("workspace")
+    member = Member.objects.filter(user=user.pk, workspace__in=workspace).first()
+    return member is not None and member.may(Act.LOOK)
+
+
+def _after(scope: dict[str, Any]) -> int:
+    sent = parse_qs(scope["query_string"].decode("latin1")).get("after", ["0"])[-1]
+    return int(sent) if sent.isascii() and sent.isdigit() else 0
+
+
+def _batch(entries: Sequence[Entry], session: str) -> str:
+    rows = ",".join(entry.row or "" for entry in entries)
+    return f'{{"type":"batch","events":[{rows}],"session":{session}}}'

@@ -1,0 +1,149 @@
+"""`GET /v1/sessions/{id}/events/stream`: server-sent events for programs."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from typing import Any
+
+from channels.exceptions import StopConsumer
+from channels.generic.http import AsyncHttpConsumer
+from django.http import HttpResponse
+from django.http.response import HttpResponseBase
+
+from agents.http.envelope import error_body
+from sessions import log
+from sessions.consumers.database import in_database
+from sessions.consumers.entries import Entry, encode
+from sessions.consumers.hub import Hub
+from sessions.consumers.opening import Opened, open_stream, refuse_gone
+from sessions.consumers.previews import Previews
+from sessions.consumers.tail import Watcher
+
+logger = logging.getLogger(__name__)
+
+KEEP_ALIVE = 15.0
+"""Seconds of silence before a comment shows that the connection lives."""
+
+PART = 100_000
+"""Bytes after which a client must have read before it gets more."""
+
+
+class SessionStream(AsyncHttpConsumer):  # type: ignore[misc]
+    """Starts the stream as a task, so that a client's leaving is noticed."""
+
+    channel_layer_alias = None  # the hub listens for all connections
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._task: asyncio.Task[None] | None = None
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            await self.disconnect()
+
+    async def http_request(self, message: dict[str, Any]) -> None:
+        if self._task is None:
+            self._task = asyncio.create_task(self._answer())
+
+    async def http_disconnect(self, message: dict[str, Any]) -> None:
+        raise StopConsumer
+
+    async def disconnect(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _answer(self) -> None:
+        session_id = self.scope["url_route"]["kwargs"]["session_id"]
+        answer = await in_database(open_stream, self.scope, session_id)
+        if not isinstance(answer, Opened):
+            await self._send_whole(answer)
+            return
+        try:
+            await self._stream(answer)
+        except log.SessionGone:
+            await self._send_whole(refuse_gone(self.scope, session_id))
+        except Exception:
+            logger.exception("%s the stream failed", answer["request-id"])
+            await self.send_body(_failure(answer["request-id"]))
+
+    async def _send_whole(self, answer: HttpResponseBase) -> None:
+        assert isinstance(answer, HttpResponse)
+        await self.send_response(
+            answer.status_code, answer.content, headers=_headers(answer)
+        )
+
+    async def _stream(self, opened: Opened) -> None:
+        """Subscribe first, then answer: what happens in between is not missed."""
+        async with Hub.here().watch(opened.session_id) as (watcher, newest):
+            await self.send_headers(headers=_headers(opened))
+            await self.send_body(b"", more_body=True)
+            reading = Reading(opened, watcher, newest)
+            while not reading.is_over:
+                await self.send_body(await reading.next(), more_body=True)
+        await self.send_body(b"")
+
+
+class Reading:
+    """One client's way along the log, in the bytes to send."""
+
+    def __init__(self, opened: Opened, watcher: Watcher, newest: int) -> None:
+        self.is_over = False
+        self._opened = opened
+        self._watcher = watcher
+        after = newest if opened.after is None else min(opened.after, newest)
+        self._number = after
+        self._entries: deque[Entry] = deque()
+        self._ends_at = newest if opened.has_ended else None
+        self._previews = Previews(opened.previews)
+
+    async def next(self) -> bytes:
+        """Return what is new, as soon as something is; or a sign of life."""
+        while True:
+            if not self._entries:
+                self._entries.extend(await self._watcher.tail.after(self._number))
+            said = self._stored()
+            if not self._entries:
+                said += self._previewed()
+                self._note_end()
+            if said or self.is_over:
+                return said
+            if not await self._watcher.news(KEEP_ALIVE):
+                return b": keep-alive\n\n"
+
+    def _stored(self) -> bytes:
+        said = bytearray()
+        while self._entries and len(said) < PART and not self.is_over:
+            entry = self._entries.popleft()
+            self._number = entry.number
+            self._previews.written(entry)
+            if self._opened.with_own or not entry.type.is_own:
+                said += entry.sse
+            self.is_over = entry.is_last
+        return bytes(said)
+
+    def _previewed(self) -> bytes:
+        pieces = self._watcher.take_pieces()
+        return b"".join(piece.sse for piece in pieces if self._previews.admits(piece))
+
+    def _note_end(self) -> None:
+        if self._ends_at is not None and self._number >= self._ends_at:
+            self.is_over = True
+
+
+def _headers(answer: HttpResponseBase) -> list[tuple[bytes, bytes]]:
+    return [
+        (name.lower().encode("ascii"), value.encode("latin1"))
+        for name, value in answer.items()
+    ]
+
+
+def _failure(request_id: str) -> bytes:
+    """An error inside a stream, which the SDKs raise."""
+    message = f"an internal error: report {request_id}"
+    body = encode(error_body("api_error", message, request_id))
+    return f"event: error\ndata: {body}\n\n".encode()
