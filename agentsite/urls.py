@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from django.contrib import admin
 from django.urls import include, path
 
 from agentsite.health import healthz
@@ -13,6 +12,5 @@ urlpatterns = [
     path("login/<str:token>", sign_in, name="login_link"),
     path("v1/", include("agents.urls_api")),
     path("v1/", include("sessions.urls_api")),
-    path("accounts/", include("allauth.urls")),
-    path("admin/", admin.site.urls),
+    path("", include("agentsite.urls_pages")),
 ]

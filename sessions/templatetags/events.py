@@ -46,6 +46,8 @@ LOOK: Mapping[EventType, tuple[str, str]] = {
 }
 """The kind and the sign of a row; a system row with a pulse where nothing is named."""
 
+NOTHING_PLACED = {"result": None, "started": None, "end": None, "over": None}
+
 ADVICE: Mapping[str, str] = {
     "model_overloaded_error": "The model's provider is overloaded. Nothing is lost.",
     "model_rate_limited_error": "The provider's rate limit is reached. Nothing is lost.",
@@ -76,6 +78,7 @@ def _render(record: Record, extra: Mapping[str, Any]) -> str:
         "event": record.payload,
         "kind": kind,
         "sign": sign,
+        **NOTHING_PLACED,
         **extra,
     }
     return get_template(f"sessions/events/{name}.html").render(context).strip()
@@ -151,7 +154,14 @@ def session_state(session: Session) -> dict[str, Any]:
         "owner": bool(session.owner),
         "workers": liveness.workers_alive(),
         "archived": session.archived_at is not None,
+        "status_html": render_status(session),
     }
+
+
+def render_status(session: Session) -> str:
+    """The pill, as the page's own template draws it."""
+    pill = get_template("components/status.html").render({"session": session})
+    return pill.strip()
 
 
 def _iso(moment: datetime | None) -> str | None:
@@ -210,7 +220,9 @@ def input_parts(call: AgentToolUse) -> dict[str, Any]:
 
 @register.filter
 def text_of(content: Sequence[Block]) -> str:
-    return "\n\n".join(block["text"] for block in content if block.get("type") == "text")
+    return "\n\n".join(
+        block["text"] for block in content if block.get("type") == "text"
+    )
 
 
 @register.filter

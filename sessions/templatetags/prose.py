@@ -14,10 +14,11 @@ from pygments.formatters import HtmlFormatter
 from pygments.lexers import get_lexer_by_name
 from pygments.util import ClassNotFound
 
-TAGS = set(
-    "p br hr h1 h2 h3 h4 h5 h6 ul ol li blockquote pre code span strong em del s a"
-    " table thead tbody tr th td".split()
+WORDS = (
+    "p br hr h1 h2 h3 h4 h5 h6 ul ol li blockquote pre code span strong em del s a "
+    "table thead tbody tr th td"
 )
+TAGS = frozenset(WORDS.split())
 ATTRIBUTES = {
     "a": {"href", "title"},
     "span": {"class"},
@@ -58,7 +59,7 @@ def prose(text: str) -> SafeString:
     """Render Markdown once per text; nothing in it can run or load."""
     clean = nh3.clean(
         _markdown.render(text),
-        tags=TAGS,
+        tags=set(TAGS),
         attributes=ATTRIBUTES,
         url_schemes={"http", "https", "mailto"},
         link_rel="noopener noreferrer nofollow",

@@ -7,17 +7,9 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-
+from agents.forms import TOOL_ICONS
 from sessions.templatetags.prose import terminal
 
-ICONS: Mapping[str, str] = {
-    "bash": "terminal",
-    "read": "file-text",
-    "write": "file-plus",
-    "edit": "file-pen",
-    "glob": "folder-search",
-    "grep": "text-search",
-}
 SUMMARY = 240
 INPUT_SHOWN = 20_000
 
@@ -25,7 +17,7 @@ Input = Mapping[str, Any]
 
 
 def icon_of(name: str) -> str:
-    return ICONS.get(name, "puzzle")
+    return TOOL_ICONS.get(name, "puzzle")
 
 
 def summary_of(name: str, given: Input) -> str:
@@ -49,7 +41,7 @@ def _summary(name: str, given: Input) -> str:
 
 
 def _range(lines: Any) -> str:
-    if not isinstance(lines, list) or len(lines) != 2:  # noqa: PLR2004
+    if not isinstance(lines, list) or len(lines) != 2:
         return ""
     return f" lines {lines[0]}-{lines[1] if lines[1] > 0 else 'end'}"
 
@@ -79,7 +71,9 @@ def _cut(text: Any) -> str:
     plain = terminal(str(text))
     if len(plain) <= INPUT_SHOWN:
         return plain
-    return f"{plain[:INPUT_SHOWN]}\n\n… {len(plain) - INPUT_SHOWN:,} characters left out"
+    return (
+        f"{plain[:INPUT_SHOWN]}\n\n… {len(plain) - INPUT_SHOWN:,} characters left out"
+    )
 
 
 def diff_lines(old: str, new: str) -> list[tuple[str, str]]:
@@ -93,5 +87,3 @@ def diff_lines(old: str, new: str) -> list[tuple[str, str]]:
         for number, line in enumerate(lines)
         if number > 1 and not line.startswith("@@")
     ]
-
-

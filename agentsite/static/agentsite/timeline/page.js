@@ -39,9 +39,11 @@ $("#filter").addEventListener("click", (event) => {
 });
 
 function showNothing() {
-  const rows = $$(".row, .rule", transcript.root);
-  $("#nothing").hidden = rows.length > 0;
-  $("#nothing-shown").hidden = !rows.length || transcript.root.dataset.show === "all" || rows.some((row) => row.offsetParent);
+  const any = Boolean($(".row, .rule", transcript.root));
+  $("#nothing").hidden = any;
+  // Looking at what is laid out is dear: it is done only where something is filtered.
+  const filtered = any && transcript.root.dataset.show !== "all";
+  $("#nothing-shown").hidden = !filtered || $$(".row, .rule", transcript.root).some((row) => row.offsetParent);
 }
 transcript.onChange(showNothing);
 

@@ -1,0 +1,274 @@
+"""Forms for agents, environments and keys: from fields to what the verbs take."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from django import forms
+from django.conf import settings
+from pydantic import BaseModel
+
+from agents.http.errors import InvalidRequest
+from agents.http.validation import validate
+from agents.models import ModelAlias, Role
+from agents.params import (
+    EFFORTS,
+    SANDBOX_TOOLS,
+    AgentCreate,
+    AgentUpdate,
+    EnvironmentCreate,
+    EnvironmentUpdate,
+)
+
+Params = TypeVar("Params", bound=BaseModel)
+
+TOOLSET = "agent_toolset_20260401"
+SCRIPTED = "scripted-demo"
+OTHER = "other"
+
+TOOL_WORDS = {
+    "bash": "Run commands in a shell that keeps its place",
+    "read": "Read files, pictures and PDFs",
+    "write": "Make and overwrite files",
+    "edit": "Replace text in files",
+    "glob": "Find files by name",
+    "grep": "Find text in files",
+}
+TOOL_ICONS = {
+    "bash": "terminal",
+    "read": "file-text",
+    "write": "file-plus",
+    "edit": "file-pen",
+    "glob": "folder-search",
+    "grep": "text-search",
+}
+EFFORT_WORDS = {
+    "low": "Low: quick and cheap",
+    "medium": "Medium",
+    "high": "High: the default",
+    "xhigh": "Very high",
+    "max": "Maximum: slow and dear",
+}
+
+
+class MetadataField(forms.CharField):
+    """Pairs, one a line: `key: value`."""
+
+    widget = forms.Textarea(attrs={"rows": 3, "class": "mono", "spellcheck": "false"})
+
+    def prepare_value(self, value: Any) -> Any:
+        if not isinstance(value, Mapping):
+            return value
+        return "\n".join(f"{key}: {text}" for key, text in value.items())
+
+    def clean(self, value: Any) -> dict[str, str]:
+        lines = [line for line in (value or "").splitlines() if line.strip()]
+        return dict(self._pair(line) for line in lines)
+
+    def _pair(self, line: str) -> tuple[str, str]:
+        key, colon, text = line.partition(":")
+        if not colon or not key.strip():
+            raise forms.ValidationError(
+                f"Write “key: value”. This line does not: {line}"
+            )
+        return key.strip(), text.strip()
+
+
+class ParamsForm(forms.Form):
+    """A form whose last check is the API's own: both refuse the same things."""
+
+    def checked(self, model: type[Params], data: Mapping[str, Any]) -> Params | None:
+        """Return the verb's parameters, or put the refusal at its field."""
+        try:
+            return validate(model, dict(data))
+        except InvalidRequest as error:
+            self.refuse(error.message)
+            return None
+
+    def refuse(self, message: str) -> None:
+        """Show a refusal at the field it names, or above the form."""
+        place, _, said = message.partition(": ")
+        field = place.split(".")[0]
+        if said and field in self.fields:
+            self.add_error(field, said)
+        else:
+            self.add_error(None, message)
+
+
+def model_choices() -> list[tuple[str, str]]:
+    aliases = ModelAlias.objects.order_by("alias").values_list("alias", "model")
+    choices = [(alias, f"{alias} ({model})") for alias, model in aliases]
+    if not settings.AGENTSITE.anthropic_api_key.get_secret_value():
+        choices = [(SCRIPTED, f"{SCRIPTED} (works without a key)"), *choices]
+    return [*choices, (OTHER, "Another model…")]
+
+
+class AgentForm(ParamsForm):
+    name = forms.CharField(
+        max_length=256, widget=forms.TextInput(attrs={"autocomplete": "off"})
+    )
+    description = forms.CharField(
+        required=False, max_length=2048, widget=forms.Textarea(attrs={"rows": 2})
+    )
+    model = forms.ChoiceField(
+        help_text="An alias is made concrete when a session is created."
+    )
+    other_model = forms.CharField(
+        label="Id of the model",
+        required=False,
+        max_length=128,
+        widget=forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false"}),
+        help_text="As the provider calls it, such as claude-opus-4-8.",
+    )
+    effort = forms.ChoiceField(
+        choices=[(name, EFFORT_WORDS[name]) for name in EFFORTS],
+        initial="high",
+        help_text="How much the model thinks before it acts.",
+    )
+    system = forms.CharField(
+        label="System prompt",
+        required=False,
+        max_length=100_000,
+        strip=False,
+        widget=forms.Textarea(attrs={"class": "prompt", "rows": 14}),
+        help_text="Who the agent is and how it works. The task itself comes with each"
+        " session.",
+    )
+    tools = forms.MultipleChoiceField(
+        required=False,
+        choices=[(name, TOOL_WORDS[name]) for name in SANDBOX_TOOLS],
+        initial=list(SANDBOX_TOOLS),
+        widget=forms.CheckboxSelectMultiple,
+    )
+    metadata = MetadataField(
+        required=False, help_text="For your own programs: one “key: value” a line."
+    )
+    version = forms.IntegerField(required=False, widget=forms.HiddenInput)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        field = self.fields["model"]
+        assert isinstance(field, forms.ChoiceField)
+        field.choices = model_choices()
+
+    @classmethod
+    def initial_of(cls, config: Mapping[str, Any], version: int) -> dict[str, Any]:
+        """What the form shows of a stored definition."""
+        model = config["model"]["id"]
+        known = model in {choice for choice, _ in model_choices()}
+        return {
+            "name": config["name"],
+            "description": config["description"] or "",
+            "model": model if known else OTHER,
+            "other_model": "" if known else model,
+            "effort": config["model"]["effort"]["type"],
+            "system": config["system"] or "",
+            "tools": enabled_tools(config),
+            "metadata": config["metadata"],
+            "version": version,
+        }
+
+    def clean(self) -> dict[str, Any]:
+        said = super().clean() or {}
+        if said.get("model") == OTHER and not said.get("other_model", "").strip():
+            self.add_error("other_model", "Name the model, or choose one of the list.")
+        return said
+
+    def to_create(self) -> AgentCreate | None:
+        return self.checked(AgentCreate, self._said())
+
+    def to_update(self, before: Mapping[str, Any]) -> AgentUpdate | None:
+        """What changes; metadata is a patch, so what was removed is named as null."""
+        said = self._said()
+        gone = dict.fromkeys(before["metadata"].keys() - said["metadata"].keys())
+        said["metadata"] = {**said["metadata"], **gone}
+        if self.cleaned_data["version"]:
+            said["version"] = self.cleaned_data["version"]
+        return self.checked(AgentUpdate, said)
+
+    def _said(self) -> dict[str, Any]:
+        said = self.cleaned_data
+        other = said["model"] == OTHER
+        model = said["other_model"].strip() if other else said["model"]
+        return {
+            "name": said["name"],
+            "description": said["description"],
+            "model": {"id": model, "effort": said["effort"]},
+            "system": said["system"].replace("\r\n", "\n"),
+            "tools": toolset(said["tools"]),
+            "metadata": said["metadata"],
+        }
+
+
+def toolset(enabled: list[str]) -> list[dict[str, Any]]:
+    """The toolset with all but these tools off; none at all where none is on."""
+    if not enabled:
+        return []
+    off = [name for name in SANDBOX_TOOLS if name not in enabled]
+    return [
+        {"type": TOOLSET, "configs": [{"name": name, "enabled": False} for name in off]}
+    ]
+
+
+def enabled_tools(config: Mapping[str, Any]) -> list[str]:
+    return [
+        tool["name"]
+        for toolset in config["tools"]
+        for tool in toolset.get("configs", ())
+        if tool["enabled"] and tool["name"] in SANDBOX_TOOLS
+    ]
+
+
+class EnvironmentForm(ParamsForm):
+    name = forms.CharField(
+        max_length=256, widget=forms.TextInput(attrs={"autocomplete": "off"})
+    )
+    description = forms.CharField(
+        required=False, max_length=2048, widget=forms.Textarea(attrs={"rows": 2})
+    )
+    networking = forms.ChoiceField(
+        choices=[("unrestricted", "Unrestricted")], widget=forms.RadioSelect
+    )
+    metadata = MetadataField(
+        required=False, help_text="For your own programs: one “key: value” a line."
+    )
+
+    def to_create(self) -> EnvironmentCreate | None:
+        said = self.cleaned_data
+        config = {"type": "cloud", "networking": {"type": said["networking"]}}
+        return self.checked(
+            EnvironmentCreate,
+            {
+                "name": said["name"],
+                "description": said["description"],
+                "config": config,
+                "metadata": said["metadata"],
+            },
+        )
+
+    def to_update(self, before: Mapping[str, str]) -> EnvironmentUpdate | None:
+        said = self.cleaned_data
+        gone = dict.fromkeys(before.keys() - said["metadata"].keys())
+        return self.checked(
+            EnvironmentUpdate,
+            {
+                "name": said["name"],
+                "description": said["description"],
+                "metadata": {**said["metadata"], **gone},
+            },
+        )
+
+
+class ApiKeyForm(forms.Form):
+    name = forms.CharField(
+        max_length=120,
+        widget=forms.TextInput(attrs={"autocomplete": "off"}),
+        help_text="Which program uses it.",
+    )
+    role = forms.ChoiceField(
+        choices=Role.choices,
+        initial=Role.BUILDER,
+        help_text="Builder: defines agents and runs them. Operator: runs and steers."
+        " Viewer: looks. Owner: everything.",
+    )

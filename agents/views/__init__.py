@@ -1,0 +1,1 @@
+"""Pages on agents, environments, keys and workspaces."""

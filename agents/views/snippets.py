@@ -1,0 +1,56 @@
+"""What a program would write to do what the page shows."""
+
+from __future__ import annotations
+
+from django.http import HttpRequest
+
+CLIENT = """import anthropic
+
+client = anthropic.Anthropic(base_url="{address}", api_key="{key}")
+"""
+
+RUN = """
+session = client.beta.sessions.create(
+    agent="{agent}",
+    environment_id=client.beta.environments.list().data[0].id,
+    initial_events=[
+        {{"type": "user.message", "content": [{{"type": "text", "text": "Look around."}}]}}
+    ],
+)
+print(session.id)
+"""
+
+WHOLE = """
+agent = client.beta.agents.create(
+    name="Helper",
+    model="{model}",
+    tools=[{{"type": "agent_toolset_20260401"}}],
+)
+environment = client.beta.environments.create(name="default-2")
+session = client.beta.sessions.create(agent=agent.id, environment_id=environment.id)
+client.beta.sessions.events.send(
+    session.id,
+    events=[
+        {{"type": "user.message", "content": [{{"type": "text", "text": "Look around."}}]}}
+    ],
+)
+"""
+
+KEY = "sk-agentsite-…"
+
+
+def run_agent(request: HttpRequest, agent_id: str) -> str:
+    return _client(request, KEY) + RUN.format(agent=agent_id)
+
+
+def whole_run(request: HttpRequest) -> str:
+    return _client(request, KEY) + WHOLE.format(model="sonnet")
+
+
+def first_call(request: HttpRequest, key: str) -> str:
+    return _client(request, key) + "print(client.beta.agents.list().data)\n"
+
+
+def _client(request: HttpRequest, key: str) -> str:
+    address = request.build_absolute_uri("/").rstrip("/")
+    return CLIENT.format(address=address, key=key)

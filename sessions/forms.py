@@ -1,0 +1,88 @@
+"""The forms of a new session and of a message."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from django import forms
+from django.core.files.uploadedfile import UploadedFile
+
+from agents.actors import Actor
+from agents.lookup import rows
+from agents.models import Agent, Environment
+from sessions.events import Draft, UserMessage
+
+LONGEST_MESSAGE = 100_000
+
+
+class ManyFiles(forms.FileInput):
+    allow_multiple_selected = True
+
+
+class FilesField(forms.FileField):
+    widget = ManyFiles
+
+    def clean(self, data: Any, initial: Any = None) -> list[UploadedFile[Any]]:
+        many = data if isinstance(data, Sequence) else [data] if data else []
+        return [super(FilesField, self).clean(each, initial) for each in many]
+
+
+class SessionForm(forms.Form):
+    agent = forms.ModelChoiceField(Agent.objects.none(), empty_label=None)
+    version = forms.IntegerField(
+        required=False,
+        min_value=1,
+        widget=forms.NumberInput(attrs={"placeholder": "latest"}),
+        help_text="The session keeps this version, whatever is saved later.",
+    )
+    environment = forms.ModelChoiceField(
+        Environment.objects.none(), empty_label=None, help_text="Where its tools run."
+    )
+    title = forms.CharField(
+        required=False,
+        max_length=512,
+        widget=forms.TextInput(attrs={"autocomplete": "off"}),
+    )
+    message = forms.CharField(
+        label="First message",
+        required=False,
+        max_length=LONGEST_MESSAGE,
+        strip=False,
+        widget=forms.Textarea(attrs={"rows": 8}),
+        help_text="What is to be done. Without it the session waits for you.",
+    )
+    files = FilesField(
+        required=False,
+        help_text="Put into the sandbox under /mnt/session/uploads/, by their names.",
+    )
+
+    def __init__(self, actor: Actor, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for name, model in (("agent", Agent), ("environment", Environment)):
+            field = self.fields[name]
+            assert isinstance(field, forms.ModelChoiceField)
+            living = rows(model, actor).filter(archived_at=None)
+            field.queryset = living.order_by("-updated_at")
+
+    def drafts(self, actor: Actor) -> list[Draft]:
+        text = self.cleaned_data["message"]
+        return [message_of(actor, text)] if text.strip() else []
+
+
+class MessageForm(forms.Form):
+    text = forms.CharField(max_length=LONGEST_MESSAGE, strip=False)
+
+    def clean_text(self) -> str:
+        text: str = self.cleaned_data["text"]
+        if not text.strip():
+            raise forms.ValidationError("A message needs some text.")
+        return text
+
+
+def message_of(actor: Actor, text: str) -> Draft:
+    """A message of a person, as the log queues it."""
+    said = [{"type": "text", "text": text.replace("\r\n", "\n")}]
+    return Draft(
+        payload=UserMessage(content=said, agentsite_sender=actor.name), queued=True
+    )

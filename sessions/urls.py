@@ -1,0 +1,22 @@
+"""Pages on what happened."""
+
+from __future__ import annotations
+
+from django.urls import path
+
+from sessions.views import create, home, lists, timeline, verbs
+
+urlpatterns = [
+    path("", home.home),
+    path("sessions", lists.index),
+    path("sessions/new", create.create),
+    path("sessions/<str:session_id>", timeline.show),
+    path("sessions/<str:session_id>/earlier", timeline.earlier),
+    path("sessions/<str:session_id>/raw", timeline.raw),
+    path("sessions/<str:session_id>/events.jsonl", timeline.events_jsonl),
+    path("sessions/<str:session_id>/files/<str:file_id>", timeline.download),
+    path("sessions/<str:session_id>/messages", verbs.send_message),
+    path("sessions/<str:session_id>/interrupt", verbs.interrupt),
+    path("sessions/<str:session_id>/archive", verbs.archive),
+    path("sessions/<str:session_id>/delete", verbs.delete),
+]

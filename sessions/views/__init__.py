@@ -1,0 +1,1 @@
+"""Pages on sessions: home, list, new, the live timeline."""

@@ -1,0 +1,127 @@
+"""The page of one session, and the pieces it asks for later."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from django.http import (
+    FileResponse,
+    HttpResponse,
+    JsonResponse,
+    StreamingHttpResponse,
+)
+from django.shortcuts import render
+
+from agents import files
+from agents.http.errors import NotFound
+from agents.models import File
+from agents.views.access import PageRequest, page
+from sessions import log
+from sessions.api.lookup import find_session
+from sessions.models import Session
+from sessions.templatetags.events import render_frames, session_state
+
+FIRST, MORE, RAW = 200, 500, 500
+
+
+@page()
+def show(request: PageRequest, session_id: str) -> HttpResponse:
+    session = find_session(request.actor, session_id)
+    # Before the events are read: what is written meanwhile comes by the socket.
+    last = log.last_number(session_id)
+    until = _number(request.GET.get("before")) or last + 1
+    frames = log.before(session_id, until, limit=FIRST)
+    context = {
+        "session": session,
+        "state": session_state(session),
+        "last_number": last,
+        "chunks": render_frames(frames, session=session),
+        "earlier": _earlier(frames),
+        "files": _files(session),
+    }
+    return render(request, "sessions/session.html", context)
+
+
+def _number(text: str | None) -> int:
+    return int(text) if text and text.isdecimal() else 0
+
+
+def _earlier(frames: list[log.Frame]) -> int:
+    """The number before which there is more; 0 where there is not."""
+    first = frames[0].number if frames else 0
+    return first if first > 1 else 0
+
+
+def _files(session: Session) -> list[dict[str, Any]]:
+    """What is mounted, and what the session put out."""
+    mounted = {each.file_id: each.mount_path for each in session.resources.all()}  # type: ignore[attr-defined]
+    rows = File.objects.filter(scope_id=session.pk).order_by("created_at")
+    return [
+        {
+            "id": row.pk,
+            "filename": row.filename,
+            "size_bytes": row.size_bytes,
+            "downloadable": row.downloadable,
+            "mount_path": mounted.get(row.pk, ""),
+        }
+        for row in rows
+    ]
+
+
+@page()
+def earlier(request: PageRequest, session_id: str) -> HttpResponse:
+    """Rows before a number, as the page puts them above its own."""
+    session = find_session(request.actor, session_id)
+    before = _number(request.GET.get("before"))
+    frames = log.before(session_id, before, limit=MORE)
+    context = {
+        "chunks": render_frames(frames, session=session),
+        "earlier": _earlier(frames),
+    }
+    return render(request, "sessions/earlier.html", context)
+
+
+@page()
+def raw(request: PageRequest, session_id: str) -> HttpResponse:
+    """The newest events as they are stored, for the inspector."""
+    session = find_session(request.actor, session_id)
+    frames = log.before(session.pk, log.last_number(session.pk) + 1, limit=RAW)
+    events = [{"number": each.number, "json": each.wire()} for each in reversed(frames)]
+    return JsonResponse({"events": events})
+
+
+@page()
+def events_jsonl(request: PageRequest, session_id: str) -> HttpResponse:
+    """Every event of a session, one JSON object a line."""
+    session = find_session(request.actor, session_id)
+    response = StreamingHttpResponse(
+        _lines(session.pk), content_type="application/jsonl"
+    )
+    response["Content-Disposition"] = f'attachment; filename="{session.pk}.jsonl"'
+    return response  # type: ignore[return-value]
+
+
+def _lines(session_id: str) -> Iterator[str]:
+    number = 0
+    while frames := log.since(session_id, number):
+        for frame in frames:
+            if not frame.queued or frame.record.position is None:
+                yield json.dumps(frame.wire(), ensure_ascii=False) + "\n"
+        number = frames[-1].number
+
+
+@page()
+def download(request: PageRequest, session_id: str, file_id: str) -> HttpResponse:
+    session = find_session(request.actor, session_id)
+    file = files.downloadable(request.actor, file_id)
+    if file.scope_id != session.pk:
+        raise NotFound.of("file", file_id)
+    # Never shown in the browser: the bytes come from an agent.
+    return FileResponse(  # type: ignore[return-value]
+        file.path.open("rb"),
+        as_attachment=True,
+        filename=file.filename,
+        content_type="application/octet-stream",
+    )

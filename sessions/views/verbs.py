@@ -1,0 +1,69 @@
+"""What the buttons of a session do."""
+
+from __future__ import annotations
+
+from django.http import HttpResponse
+
+from agents.http.errors import InvalidRequest
+from agents.models import Act
+from agents.views.access import PageRequest, acted, page
+from sessions import actions
+from sessions.api.lookup import find_session
+from sessions.forms import MessageForm, message_of
+
+
+@page(Act.RUN, "POST")
+def send_message(request: PageRequest, session_id: str) -> HttpResponse:
+    session = find_session(request.actor, session_id)
+    here = f"/sessions/{session_id}"
+
+    def send() -> None:
+        draft = message_of(request.actor, _text(request))
+        actions.send_events(request.actor, session, [draft])
+
+    return acted(request, send, then=here, back=here, said="")
+
+
+def _text(request: PageRequest) -> str:
+    form = MessageForm(request.POST)
+    if not form.is_valid():
+        raise InvalidRequest(str(form.errors["text"][0]))
+    text: str = form.cleaned_data["text"]
+    return text
+
+
+@page(Act.RUN, "POST")
+def interrupt(request: PageRequest, session_id: str) -> HttpResponse:
+    session = find_session(request.actor, session_id)
+    here = f"/sessions/{session_id}"
+    return acted(
+        request,
+        lambda: actions.interrupt(request.actor, session),
+        then=here,
+        back=here,
+        said="",
+    )
+
+
+@page(Act.RUN, "POST")
+def archive(request: PageRequest, session_id: str) -> HttpResponse:
+    session = find_session(request.actor, session_id)
+    return acted(
+        request,
+        lambda: actions.archive_session(request.actor, session),
+        then=f"/sessions/{session_id}",
+        back=f"/sessions/{session_id}",
+        said="The session is archived.",
+    )
+
+
+@page(Act.RUN, "POST")
+def delete(request: PageRequest, session_id: str) -> HttpResponse:
+    session = find_session(request.actor, session_id)
+    return acted(
+        request,
+        lambda: actions.delete_session(request.actor, session),
+        then="/sessions",
+        back=f"/sessions/{session_id}",
+        said="The session is deleted.",
+    )
