@@ -55,7 +55,7 @@ class Containers:
         """
         if self.state(spec.session_id) is not None:
             self.remove(spec.session_id)
-        self.places.install_tool_server(spec.session_id)
+        self.places.renew(spec.session_id)
         for volume in VOLUMES:
             name = self.volume(spec.session_id, volume)
             self.api.create_volume(name, labels=self.labels(spec.session_id))
@@ -174,6 +174,7 @@ def tool_server(spec: SandboxSpec) -> list[str]:
         f"--egress={inside.EGRESS_SOCKET}",
         f"--port={inside.PROXY_PORT}",
         f"--root={WORKSPACE}",
+        f"--scratch={inside.SCRATCH}",
         f"--command-seconds={spec.limits.command_seconds}",
     ]
 
@@ -184,6 +185,7 @@ def tmpfs(tmp_mb: int) -> dict[str, str]:
         "/tmp": f"{options},size={tmp_mb}m,mode=1777",  # noqa: S108 - of the sandbox
         "/var/tmp": f"{options},size={tmp_mb}m,mode=1777",  # noqa: S108
         "/run": "rw,noexec,nosuid,nodev,size=16m,mode=755",
+        inside.SCRATCH: f"rw,noexec,nosuid,nodev,size=64m,mode=700,uid={UID},gid={UID}",
     }
 
 

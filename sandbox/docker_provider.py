@@ -104,6 +104,10 @@ class DockerProvider:
 
     async def _running(self, spec: SandboxSpec) -> SocketSandbox:
         await self._prepare(spec)
+        sandbox = self._sandbox(spec)
+        if await answers(sandbox):
+            return sandbox
+        await sandbox.close()
         if await self._call(Containers.state, spec.session_id) == "running":
             try:
                 return await self._answering(spec)
@@ -111,6 +115,10 @@ class DockerProvider:
                 pass  # it runs and does not answer: only a new one will
         await self._call(Containers.start, spec)
         return await self._answering(spec)
+
+    def _sandbox(self, spec: SandboxSpec) -> SocketSandbox:
+        socket = self.places.socket(spec.session_id)
+        return SocketSandbox(spec.session_id, socket, spec.limits)
 
     async def _prepare(self, spec: SandboxSpec) -> None:
         try:
@@ -125,7 +133,7 @@ class DockerProvider:
     async def _answering(self, spec: SandboxSpec) -> SocketSandbox:
         """Return the sandbox once its tool server answers."""
         session_id = spec.session_id
-        sandbox = SocketSandbox(session_id, self.places.socket(session_id), spec.limits)
+        sandbox = self._sandbox(spec)
         try:
             async with asyncio.timeout(READY_SECONDS):
                 for attempt in count(1):
@@ -169,7 +177,7 @@ class DockerProvider:
             return await self._in_thread(work, containers, *arguments)
         except (DockerException, RequestException) as error:
             raise EngineUnavailable(
-                f"The Docker engine at {self.engine_url} does not do it: {error}."
+                f"The Docker engine at {self.engine_url} cannot do it: {error}."
             ) from error
 
     def _connected(self) -> Containers:

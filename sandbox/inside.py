@@ -11,6 +11,7 @@ TOOL_FOLDER = "/run/agentsite/tools"
 TOOL_SOCKET = f"{TOOL_FOLDER}/tools.sock"
 EGRESS_FOLDER = "/run/agentsite/egress"
 EGRESS_SOCKET = f"{EGRESS_FOLDER}/egress.sock"
+SCRATCH = "/run/agentsite/scratch"  # of the tool server: a full /tmp stops no call
 PROXY_PORT = 3128
 PROXY = f"http://127.0.0.1:{PROXY_PORT}"
 LOCAL = "localhost,127.0.0.1,::1"

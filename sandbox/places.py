@@ -52,8 +52,10 @@ class Places:
         for mount in uploaded(spec):
             self.upload(spec.session_id, mount)
 
-    def install_tool_server(self, session_id: str) -> None:
-        """Copy the tool server to where a new sandbox gets it from."""
+    def renew(self, session_id: str) -> None:
+        """Make the socket's folder empty and the tool server new, for a new sandbox."""
+        shutil.rmtree(self.tools(session_id), ignore_errors=True)
+        self.share(self.tools(session_id))
         place(Path(toolserver.__file__), self.tool_server(session_id))
 
     def share(self, folder: Path) -> None:

@@ -852,9 +852,9 @@ def settle(future: asyncio.Future[None]) -> None:
 class Bash:
     """The bash tool: one command after the other, in one shell."""
 
-    def __init__(self, cwd: Path, seconds: int, outputs: Path) -> None:
-        self.folder = Path(tempfile.mkdtemp(prefix="agentsite-"))
-        self.shell = Shell(cwd, self.folder)
+    def __init__(self, cwd: Path, seconds: int, outputs: Path, scratch: Path) -> None:
+        self.folder = scratch
+        self.shell = Shell(cwd, scratch)
         self.seconds = seconds
         self.outputs = outputs
         self.turn = asyncio.Lock()
@@ -1212,6 +1212,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--port", type=int, default=3128)
     parser.add_argument("--root", type=Path, default=Path("/workspace"))
     parser.add_argument("--outputs", type=Path, default=Path.home() / ".outputs")
+    parser.add_argument("--scratch", type=Path, help="default: a new folder")
     parser.add_argument("--command-seconds", type=int, default=120)
     parser.add_argument("--grep", nargs=2, metavar=("PATTERN", "PATH"))
     return parser.parse_args()
@@ -1228,7 +1229,8 @@ def warm(threads: int = 4) -> ThreadPoolExecutor:
 
 async def run(options: argparse.Namespace) -> None:
     asyncio.get_running_loop().set_default_executor(warm())
-    bash = Bash(options.root, options.command_seconds, options.outputs)
+    scratch = options.scratch or Path(tempfile.mkdtemp(prefix="agentsite-"))
+    bash = Bash(options.root, options.command_seconds, options.outputs, scratch)
     server = Server(Tools(bash, Files(options.root)))
     if options.egress:
         join = lambda reader, writer: forward(options.egress, reader, writer)  # noqa: E731

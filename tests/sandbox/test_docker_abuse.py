@@ -95,6 +95,7 @@ async def test_a_memory_bomb_ends_the_command_and_not_the_sandbox(
 async def test_tmp_is_bounded(sandbox: Sandbox) -> None:
     outcome = await bash(sandbox, "head -c 100000000 /dev/zero > /tmp/big")
     assert "No space left" in text(outcome)
+    assert text(await bash(sandbox, "rm -rf /tmp/*; echo well")) == "well"
 
 
 async def test_endless_output_is_bounded_and_counted(sandbox: Sandbox) -> None:
