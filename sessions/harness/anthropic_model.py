@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -23,11 +24,16 @@ from sessions.harness.model import (
     Usage,
 )
 
+logger = logging.getLogger(__name__)
+
 CONNECT_SECONDS = 10.0
 SILENCE_SECONDS = 180.0  # the provider pings far more often than this
 FAST_MODE_BETA = "fast-mode-2026-02-01"
 
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+
+NONSENSE = (ValueError, TypeError, AttributeError, LookupError)
+"""What reading a malformed stream raises: the package does not validate events."""
 
 CUT_CALL = (
     "This call was cut off at the output limit, so it was not run. "
@@ -75,7 +81,8 @@ class AnthropicModel:
             raise _refused(error, request.model, reply) from error
         except anthropic.APIConnectionError as error:
             raise self._unreachable(error) from error
-        except (anthropic.AnthropicError, httpx2.HTTPError, ValueError) as error:
+        except (anthropic.AnthropicError, httpx2.HTTPError, *NONSENSE) as error:
+            logger.warning("The stream of %s broke: %r", reply.request_id, error)
             raise _cut(reply) from error
 
     def _unreachable(self, error: anthropic.APIConnectionError) -> ModelFailed:

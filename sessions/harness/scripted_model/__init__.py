@@ -1,7 +1,8 @@
 """A Messages API that follows a script: real HTTP and SSE, on loopback only.
 
 It answers the model ids that begin with `scripted-`; `scripted-demo` is the one it
-lists. The script stands in the conversation: the last user message that holds a fence
+lists. The script stands in the conversation, in the last fence of the
+last user message that has one:
 
     ```script
     [{"say": "I look around.", "tools": [{"name": "bash", "input": {"command": "ls"}}]},

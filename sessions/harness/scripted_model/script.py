@@ -74,9 +74,9 @@ def script_of(messages: Sequence[Message]) -> tuple[int, list[Step]] | None:
     """Return the last script of a conversation and the place of its message."""
     for place in range(len(messages) - 1, -1, -1):
         if messages[place]["role"] == "user":
-            found = FENCE.search("\n".join(texts(messages[place])))
-            if found:
-                return place, parse(found[1])
+            scripts = FENCE.findall("\n".join(texts(messages[place])))
+            if scripts:
+                return place, parse(scripts[-1])
     return None
 
 
