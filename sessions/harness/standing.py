@@ -25,8 +25,8 @@ from sessions.harness.contract import (
     ToolCall,
 )
 
-GOES_ON = frozenset({"tool_use", "max_tokens", "pause_turn"})
-"""Stop reasons after which the model is asked again."""
+GOES_ON = frozenset({"max_tokens", "pause_turn"})
+"""Stop reasons after which the model is asked again even without a tool result."""
 
 
 def unanswered(records: Sequence[Record]) -> list[ToolCall]:

@@ -209,6 +209,12 @@ async def test_pause_turn_is_asked_again(turn):
     assert model.requests[1].messages[-1]["role"] == "assistant"
 
 
+async def test_a_reply_that_promises_calls_and_makes_none_ends_the_turn(turn):
+    turn.queue_message("Go")
+    model = DeterministicModel(said("Calling…", stop_reason="tool_use"))
+    assert await run_turn(turn, model) == END_TURN
+
+
 async def test_a_full_context_window_is_an_error_the_user_sees(turn):
     turn.queue_message("Go")
     full = said("So", stop_reason="model_context_window_exceeded", request_id="req_9")

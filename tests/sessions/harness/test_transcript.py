@@ -6,7 +6,13 @@ import random
 
 import pytest
 
-from sessions.events import AgentToolResult, Draft, UserMessage
+from sessions.events import (
+    AgentToolResult,
+    Draft,
+    ModelRequestStart,
+    UserInterrupt,
+    UserMessage,
+)
 from sessions.harness.contract import ToolResult
 from sessions.harness.fake import FakeTurn
 from sessions.harness.loop import close_interrupted, run_turn
@@ -222,8 +228,6 @@ async def test_every_request_begins_with_the_one_before_it(seed):
 
 async def _die_somewhere(turn, dice) -> None:
     """Leave a request open or the log interrupted, as a crash or a person may."""
-    from sessions.events import ModelRequestStart, UserInterrupt
-
     turn.write(Draft(payload=ModelRequestStart()))
     if dice.random() < 0.5:
         turn.write(Draft(payload=UserInterrupt()))
