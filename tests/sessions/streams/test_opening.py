@@ -11,7 +11,7 @@ from agents.models import ApiKey
 from agentsite.asgi import application
 from tests.sessions.streams.conftest import in_thread, make_session
 
-pytestmark = pytest.mark.usefixtures("threads")
+pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture

@@ -24,6 +24,9 @@ from tests.sessions.streams.conftest import (
     terminated,
 )
 
+# The site's database is a copy of the tests' one, which must be there for that.
+pytestmark = pytest.mark.django_db
+
 
 async def test_it_streams_what_happens_from_now_on(live):
     await append(live, said("before"))

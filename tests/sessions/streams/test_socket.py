@@ -21,7 +21,7 @@ from tests.sessions.streams.conftest import (
     said,
 )
 
-pytestmark = pytest.mark.usefixtures("threads")
+pytestmark = pytest.mark.django_db(transaction=True)
 
 ORIGIN = b"http://localhost:8400"
 
