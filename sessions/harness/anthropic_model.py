@@ -35,6 +35,10 @@ LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 NONSENSE = (ValueError, TypeError, AttributeError, LookupError)
 """What reading a malformed stream raises: the package does not validate events."""
 
+NO_KEY = (
+    "No key for the model provider is set, so no request was sent. "
+    "Put ANTHROPIC_API_KEY into .env and start the site again."
+)
 CUT_CALL = (
     "This call was cut off at the output limit, so it was not run. "
     "Make it again, in smaller pieces if its input is long."
@@ -47,9 +51,10 @@ class AnthropicModel:
 
     def __init__(self, *, base_url: str, api_key: str) -> None:
         self._base_url = base_url
+        self._has_key = bool(api_key)
         self._client = anthropic.AsyncAnthropic(
             base_url=base_url,
-            api_key=api_key,
+            api_key=api_key or "none",  # or the package would look elsewhere for one
             timeout=anthropic.Timeout(SILENCE_SECONDS, connect=CONNECT_SECONDS),
             max_retries=0,  # the loop retries, where everybody can see it
             http_client=_http_client(base_url),
@@ -60,6 +65,8 @@ class AnthropicModel:
 
     async def stream(self, request: ModelRequest, listener: Listener) -> Reply:
         """Return the whole reply. Raises ModelFailed."""
+        if not self._has_key:
+            raise ModelFailed("model_request_failed_error", NO_KEY, retryable=False)
         reply = _ReplyBuilder()
         async with self._failures_told(request, reply):
             stream = await self._client.messages.create(**_parameters(request))

@@ -167,6 +167,15 @@ async def test_an_unreachable_provider_is_named_without_secrets():
     assert "pw" not in caught.value.message
 
 
+async def test_without_a_key_nothing_is_sent(server):
+    model = AnthropicModel(base_url=server.url, api_key="")
+    with pytest.raises(ModelFailed, match="ANTHROPIC_API_KEY") as caught:
+        await model.stream(asking("Hello"), Ear())
+    assert not caught.value.retryable
+    assert not server.requests
+    await model.close()
+
+
 async def test_an_unknown_model_is_named(model):
     with pytest.raises(ModelFailed, match="does not know the model claude-x"):
         await model.stream(asking("Hello", model="claude-x"), Ear())
