@@ -36,9 +36,10 @@ def tree(recipe: Path, folder: Path) -> Iterator[IO[bytes]]:
         finally:
             work.stdout.close()
             code = work.wait()
-        if code:
-            log.seek(0)
-            raise ImageBuildFailed(f"{TOOL} ended with {code}: {log.read()[-1500:]}")
+            if code:  # also when the reader failed: this is why
+                log.seek(0)
+                words = log.read()[-1500:]
+                raise ImageBuildFailed(f"{TOOL} ended with {code}: {words}")
 
 
 def require_tool() -> None:

@@ -25,7 +25,8 @@ from sandbox.spec import NetworkPolicy, SandboxSpec, SandboxStatus
 
 ENGINE_THREADS = 8
 ENGINE_SECONDS = 60
-READY_SECONDS = 30.0
+READY_SECONDS = 30.0  # for a new sandbox
+ADOPT_SECONDS = 10.0  # for one that runs already, and may just be starting
 READY_POLL_SECONDS = 0.02
 ENDED_EVERY = 20  # polls
 SESSION_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
@@ -110,11 +111,11 @@ class DockerProvider:
         await sandbox.close()
         if await self._call(Containers.state, spec.session_id) == "running":
             try:
-                return await self._answering(spec)
+                return await self._answering(spec, ADOPT_SECONDS)
             except ProvisionFailed:
                 pass  # it runs and does not answer: only a new one will
         await self._call(Containers.start, spec)
-        return await self._answering(spec)
+        return await self._answering(spec, READY_SECONDS)
 
     def _sandbox(self, spec: SandboxSpec) -> SocketSandbox:
         socket = self.places.socket(spec.session_id)
@@ -130,12 +131,12 @@ class DockerProvider:
         if self.egress:
             await self.egress.open(spec.session_id, spec.network)
 
-    async def _answering(self, spec: SandboxSpec) -> SocketSandbox:
+    async def _answering(self, spec: SandboxSpec, seconds: float) -> SocketSandbox:
         """Return the sandbox once its tool server answers."""
         session_id = spec.session_id
         sandbox = self._sandbox(spec)
         try:
-            async with asyncio.timeout(READY_SECONDS):
+            async with asyncio.timeout(seconds):
                 for attempt in count(1):
                     if await answers(sandbox):
                         break
