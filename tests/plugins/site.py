@@ -155,11 +155,14 @@ def clean_environment(home: Path, port: int) -> dict[str, str]:
         for name, value in os.environ.items()
         if not name.startswith(FOREIGN)
     }
+    model_port = free_port()
     return kept | {
         "AGENTSITE_HOME": str(home),
         "AGENTSITE_RUNTIME_DIR": f"{home}.run",
         "AGENTSITE_PORT": str(port),
-        "AGENTSITE_MODEL_PORT": str(free_port()),
+        "AGENTSITE_MODEL_PORT": str(model_port),
+        # The scripted model stands for the provider too: it knows no Claude.
+        "ANTHROPIC_BASE_URL": f"http://127.0.0.1:{model_port}",
         "AGENTSITE_INSTALL": "0",
         "ANTHROPIC_API_KEY": "",
     }
