@@ -15,6 +15,7 @@ from sessions.harness.transcript import Message, fold
 
 CACHE_MARK = {"type": "ephemeral"}
 MARKED_MESSAGES = 2
+DEFAULT_EFFORT = "high"
 
 DEFAULT_MAX_TOKENS = 32_000
 MAX_TOKENS = {
@@ -72,8 +73,12 @@ def _thinking(model: str) -> Mapping[str, str] | None:
 
 
 def _effort(effort: str | Mapping[str, Any] | None) -> str | None:
-    """An effort is `{"type": "high"}` in a resolved agent, a word in a request."""
-    return effort["type"] if isinstance(effort, Mapping) else effort
+    """An effort is `{"type": "high"}` in a resolved agent, a word in a request.
+
+    What a model does by default is not said: older ones refuse to hear of it.
+    """
+    said = effort["type"] if isinstance(effort, Mapping) else effort
+    return None if said == DEFAULT_EFFORT else said
 
 
 def _marked_messages(messages: Sequence[Message]) -> list[Message]:
