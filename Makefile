@@ -18,7 +18,7 @@ dev: ## The same, with what development needs
 	@python3 agentsite/bootstrap.py dev
 
 demo: venv ## Have an agent do a real job on the running site
-	@$(PYTHON) examples/audit/demo.py
+	@$(PYTHON) examples/audit/job.py
 
 test: dev ## Run every test, real Docker included
 	$(PYTHON) -m pytest -m "not soak"

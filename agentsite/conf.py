@@ -103,6 +103,13 @@ class Conf(BaseSettings):
         return self.url or f"{scheme}://{host}:{self.port}"
 
     @property
+    def has_model(self) -> bool:
+        """Whether there is an endpoint to ask: a key, or an address of one's own."""
+        default = Conf.model_fields["anthropic_base_url"].default
+        key = self.anthropic_api_key.get_secret_value()
+        return bool(key) or self.anthropic_base_url != default
+
+    @property
     def scripted_model_url(self) -> str:
         """Where the scripted model answers; one above the site's port unless named."""
         return f"http://127.0.0.1:{self.model_port or self.port + 1}"

@@ -107,7 +107,7 @@ def _model(*, scripted: bool) -> AnthropicModel:
     conf = settings.AGENTSITE
     if scripted:
         return AnthropicModel(base_url=conf.scripted_model_url, api_key="none")
-    return AnthropicModel(
-        base_url=conf.anthropic_base_url,
-        api_key=conf.anthropic_api_key.get_secret_value(),
-    )
+    key = conf.anthropic_api_key.get_secret_value()
+    # An endpoint of somebody's own may want no key; the model does.
+    key = key or ("none" if conf.has_model else "")
+    return AnthropicModel(base_url=conf.anthropic_base_url, api_key=key)
