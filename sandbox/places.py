@@ -44,7 +44,7 @@ class Places:
 
     def prepare(self, spec: SandboxSpec) -> None:
         """Make the folders and fill the uploads; safe to repeat."""
-        self.uploads(spec.session_id).mkdir(parents=True, exist_ok=True)
+        readable(self.uploads(spec.session_id))
         self.share(self.runtime_dir)
         for folder in (self.tools(spec.session_id), self.egress(spec.session_id)):
             self.share(folder.parent)
@@ -70,7 +70,8 @@ class Places:
         relative = PurePosixPath(mount.path).relative_to(UPLOADS)
         target = self.uploads(session_id) / relative
         if not target.exists():
-            target.parent.mkdir(parents=True, exist_ok=True)
+            for folder in reversed(relative.parents):
+                readable(self.uploads(session_id) / folder)
             place(mount.source, target)
 
     def remove(self, session_id: str) -> None:
@@ -107,6 +108,12 @@ def under_uploads(mount: FileMount) -> bool:
             "path without '..'."
         )
     return path.is_relative_to(UPLOADS)
+
+
+def readable(folder: Path) -> None:
+    """Make a folder that the sandbox's user may look into, whatever the umask."""
+    folder.mkdir(parents=True, exist_ok=True)
+    folder.chmod(0o755)
 
 
 def place(source: Path, target: Path) -> None:
