@@ -62,7 +62,7 @@ def test_a_new_sandbox_finds_an_empty_socket_folder(places: Places) -> None:
     (places.socket("sesn_1") / "folder").mkdir(parents=True)
     places.renew("sesn_1")
     assert not list(places.tools("sesn_1").iterdir())
-    assert "tool server" in places.tool_server("sesn_1").read_text()[:200]
+    assert "inside a sandbox" in places.tool_server("sesn_1").read_text()[:200]
 
 
 def test_a_file_outside_its_folder_is_refused(places: Places, tmp_path: Path) -> None:
