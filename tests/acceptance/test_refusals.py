@@ -319,6 +319,23 @@ def test_twins_under_one_idempotency_key_are_done_once(http):
     assert None not in ids
 
 
+def test_the_same_upload_under_one_idempotency_key_is_kept_once(http):
+    headers = {"idempotency-key": "one upload"}
+
+    def upload(content):
+        # Each sending has a boundary of its own.
+        return http.post("/v1/files", files={"file": ("a", content)}, headers=headers)
+
+    assert upload(b"1").json() == upload(b"1").json()
+    refused(upload(b"2"), 409, "one upload")
+
+
+def test_a_form_without_a_file_is_refused(http):
+    refused(http.post("/v1/files", data={"file": "text"}), 400, "file: ")
+    short = {"data": {"expires_in_seconds": "60"}, "files": {"file": ("a", b"1")}}
+    refused(http.post("/v1/files", **short), 400, "expires_in_seconds: ")
+
+
 def test_openapi_describes_the_paths_and_the_request_models(http):
     api = http.get("/v1/openapi.json").json()
     assert "/v1/agents/{agent_id}" in api["paths"]

@@ -62,3 +62,14 @@ def test_the_use_of_a_key_is_noted(client, workspace):
 
 def test_pages_outside_the_api_are_left_alone(client, db):
     assert "request-id" not in client.get("/nothing/here")
+
+
+def test_a_broken_form_is_refused_in_the_envelope(client, api_key):
+    response = client.post(
+        "/v1/files",
+        b"x",
+        content_type="multipart/form-data",
+        headers={"x-api-key": api_key},
+    )
+    assert response.status_code == 400
+    assert "form cannot be read" in response.json()["error"]["message"]
