@@ -16,16 +16,20 @@ class Previews:
     """Lets a piece through where what the connection got of its event has no hole.
 
     So a connection sees an event's start once, its text as a contiguous beginning, and
-    nothing of it after the event itself or when it came too late for the start.
+    nothing of it after the event itself or when it came too late for the start. A page
+    may come late: somebody who looks sees what is written from then on.
     """
 
-    def __init__(self, types: Collection[str]) -> None:
+    def __init__(self, types: Collection[str], *, late: bool = False) -> None:
         self._types = frozenset(types)
+        self._late = late
         self._expected: dict[str, int] = {}  # the next piece's number, per event
 
     def admits(self, piece: Piece) -> bool:
         if piece.starts in self._types and piece.number == 0:
             self._expected.setdefault(piece.event_id, 0)
+        if self._late:
+            self._expected.setdefault(piece.event_id, piece.number)
         if self._expected.get(piece.event_id) != piece.number:
             self._close(piece.event_id)
             return False

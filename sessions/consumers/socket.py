@@ -77,7 +77,7 @@ class SessionSocket(AsyncWebsocketConsumer):  # type: ignore[misc]
     async def _send_all(self, watcher: Watcher, newest: int) -> None:
         """Send until the session is gone."""
         number = min(_after(self.scope), newest)
-        previews, caught_up, sent = Previews(PREVIEWED), False, None
+        previews, caught_up, sent = Previews(PREVIEWED, late=True), False, None
         while True:
             entries = await watcher.tail.after(number)
             shown = await watcher.tail.show(entries)

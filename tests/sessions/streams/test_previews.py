@@ -69,3 +69,15 @@ def test_only_the_types_asked_for_get_through():
     assert not previews.admits(start())
     assert not previews.admits(piece(1))
     assert previews.admits(start("sevt_2", "agent.thinking"))
+
+
+def test_a_page_that_came_late_sees_what_is_written_from_then_on():
+    previews = Previews({"agent.message"}, late=True)
+    assert [previews.admits(piece(n)) for n in (4, 5, 7, 8)] == [
+        True,
+        True,
+        False,
+        False,
+    ]
+    previews.written(Written("sevt_2"))
+    assert not previews.admits(piece(3, "sevt_2"))

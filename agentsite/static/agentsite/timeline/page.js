@@ -66,6 +66,7 @@ function onState(state) {
   else { clearTimeout(lostAt); lostAt = 0; }
   if (state === "open") { $("#offline").hidden = true; $("#offline-at").textContent = clockTime(new Date()); }
   if (state === "refused") location.reload();
+  if (state === "deleted") location.assign("/sessions");
 }
 
 new Stream(page.dataset.socket, Number(page.dataset.number), {
@@ -74,7 +75,6 @@ new Stream(page.dataset.socket, Number(page.dataset.number), {
     if (events.some((event) => event.event_type === "span.model_request_end")) preview.clear();
     transcript.take(events);
     inspector.take(events);
-    if (events.some((event) => event.event_type === "session.deleted")) location.assign("/sessions");
   },
   onDelta: (frames) => preview.take(frames),
   onSession: (session) => header.show(session),

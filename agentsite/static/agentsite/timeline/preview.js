@@ -34,6 +34,13 @@ export class Preview {
     this.transcript.settle();
   }
 
+  /** The page came in the middle of a reply: its beginning comes with the stored event. */
+  #joinLate(id) {
+    this.#start({ id, type: "agent.message" });
+    const open = this.open.get(id);
+    if (open) write(open.parser, "… ");
+  }
+
   #start({ id, type }) {
     if (this.open.has(id) || document.getElementById(id)) return;
     const says = type === "agent.message";
@@ -53,6 +60,7 @@ export class Preview {
   }
 
   #write({ event_id: id, delta }) {
+    if (!this.open.has(id)) this.#joinLate(id);
     const open = this.open.get(id);
     if (!open?.parser || !open.row.isConnected) return;
     write(open.parser, delta?.content?.text ?? "");

@@ -2,7 +2,8 @@
 
 const FIRST_WAIT = 400;
 const LONGEST_WAIT = 8000;
-const REFUSED = new Set([4401, 4403, 4404]);
+const NOT_HERE = 4404;
+const DELETED = 4410;
 
 export class Stream {
   constructor(path, number, { onBatch, onDelta, onSession, onState }) {
@@ -35,7 +36,8 @@ export class Stream {
   }
 
   #lost(code) {
-    if (REFUSED.has(code)) return this.heard.onState("refused");
+    if (code === NOT_HERE) return this.heard.onState("refused");
+    if (code === DELETED) return this.heard.onState("deleted");
     this.heard.onState("lost");
     this.timer = setTimeout(() => this.#connect(), this.wait * (0.75 + Math.random() / 2));
     this.wait = Math.min(this.wait * 2, LONGEST_WAIT);

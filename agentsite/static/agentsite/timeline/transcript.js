@@ -34,7 +34,7 @@ export class Transcript {
     localTimes(fragment);
     anchor.after(fragment);
     this.root.scrollTop = this.root.scrollHeight - below;
-    this.#adoptResults();
+    this.#adoptParts();
     this.settle();
   }
 
@@ -75,27 +75,30 @@ export class Transcript {
     return next;
   }
 
+  /** Put a part into the row it belongs to; where that is not here yet, it waits. */
   #attach(part) {
     if (part.dataset.part === "over") return this.#endWaiting(part);
     const host = document.getElementById(part.dataset.for);
     if (!host) {
-      if (part.dataset.part === "result" && !document.getElementById(part.id)) this.#live().append(part);
-      return;
-    }
-    if (part.dataset.part === "started") {
+      if (!part.isConnected) this.#live().append(part);
+    } else if (part.dataset.part === "started") {
       host.dataset.started = part.dataset.at;
-      if (host.dataset.state === "waiting") host.dataset.state = "running";
-      return;
+      if (host.dataset.state === "waiting") {
+        host.dataset.state = "running";
+        $(".took", host).textContent = "running";
+      }
+      showTook(host);
+      part.remove();
+    } else {
+      host.dataset.state = part.dataset.state;
+      $(".slot", host).replaceChildren(part);
+      if (part.dataset.part === "result") showTook(host);
     }
-    host.dataset.state = part.dataset.state;
-    $(".slot", host).replaceChildren(part);
-    if (part.dataset.part === "result") showTook(host, part.dataset.at);
   }
 
-  #adoptResults() {
-    for (const part of $$(":scope > .chunk > [data-part='result']", this.root)) {
-      if (document.getElementById(part.dataset.for)) this.#attach(part);
-    }
+  /** Older rows have come: parts that waited for theirs find them. */
+  #adoptParts() {
+    for (const part of $$(":scope > .chunk > [data-for]", this.root)) this.#attach(part);
   }
 
   #endWaiting(part) {
@@ -160,8 +163,10 @@ function parse(html) {
   return template.content.firstElementChild;
 }
 
-function showTook(row, at) {
-  const took = row.dataset.started ? duration(seconds(row.dataset.started, at)) : "";
+function showTook(row) {
+  const result = $(".slot > [data-part='result']", row);
+  if (!result) return;
+  const took = row.dataset.started ? duration(seconds(row.dataset.started, result.dataset.at)) : "";
   const failed = row.dataset.state === "failed" ? "failed" : "";
   $(".took", row).textContent = [failed, took].filter(Boolean).join(" · ");
 }
