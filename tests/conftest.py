@@ -7,6 +7,16 @@ import pytest
 pytest_plugins = ["tests.plugins.site"]
 
 
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup):
+    """PostgreSQL drops no database that somebody is connected to."""
+    yield
+    from asgiref.sync import SyncToAsync
+    from django.db import connections
+
+    SyncToAsync.single_thread_executor.submit(connections.close_all).result()
+
+
 @pytest.fixture
 def workspace(db):
     from agents.models import Workspace
