@@ -95,8 +95,8 @@ def install_venv_module() -> None:
     say("Installing python3-venv")
     apt = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     run(["apt-get", "update", "-qq"], apt)
-    quiet = ["-qq", "-o", "Dpkg::Use-Pty=0", "--no-install-recommends"]
-    run(["apt-get", "install", "-y", *quiet, "python3-venv"], apt)
+    few = "--no-install-recommends"
+    run(["apt-get", "install", "-y", "-qq", few, "python3-venv"], apt, quiet=True)
 
 
 def may_install() -> bool:
@@ -189,10 +189,18 @@ def works_with_version(program: str) -> bool:
     return subprocess.run(probe, capture_output=True, check=False).returncode == 0  # noqa: S603
 
 
-def run(command: list[str], environment: dict[str, str] | None = None) -> None:
+def run(
+    command: list[str], environment: dict[str, str] | None = None, quiet: bool = False
+) -> None:
+    """Run a command; where it is quiet, show what it said only when it fails."""
+    said = subprocess.PIPE if quiet else None
     try:
-        subprocess.run(command, check=True, env=environment, stdin=subprocess.DEVNULL)  # noqa: S603
+        subprocess.run(  # noqa: S603
+            command, check=True, env=environment, stdin=subprocess.DEVNULL,
+            stdout=said, stderr=subprocess.STDOUT if quiet else None,
+        )  # fmt: skip
     except (OSError, subprocess.CalledProcessError) as error:
+        sys.stderr.write((getattr(error, "stdout", None) or b"").decode()[-2000:])
         stop(f"This did not work: {' '.join(command)} ({error}).")
 
 

@@ -81,7 +81,7 @@ def ensure(*, may_install: bool, say: Say) -> tuple[str, ...] | None:
     say("Starting the container engine")
     if _start_as_service() and wait():
         return None
-    return (shutil.which("dockerd") or "dockerd", "--log-level", "error")
+    return (shutil.which("dockerd") or "dockerd", "--log-level", "fatal")
 
 
 def _install(*, may_install: bool, say: Say) -> None:

@@ -40,7 +40,13 @@ def command_of(role: str, conf: Conf, user: Identity) -> Command | None:
 
 def engine_command(argv: tuple[str, ...]) -> Command:
     """An engine of our own. Asked to end, it ends its containers too."""
-    return Command(name="engine", argv=argv, grace=20, death_signal=signal.SIGTERM)
+    return Command(
+        name="engine",
+        argv=argv,
+        grace=20,
+        death_signal=signal.SIGTERM,
+        mute="has been deprecated",
+    )
 
 
 def _bus(conf: Conf, user: Identity) -> Command | None:

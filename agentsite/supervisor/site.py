@@ -9,6 +9,7 @@ import shutil
 import signal
 import socket
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -20,6 +21,7 @@ from agentsite.supervisor.identity import Identity, NoOwnUser, own_user
 from agentsite.supervisor.leftovers import Leftovers
 
 STOP_SANDBOXES_SECONDS = 30.0
+STILL_SECONDS = 20.0
 
 
 class CannotStart(Exception):
@@ -76,6 +78,7 @@ class Site:
         self._make_folders()
         await self._start_roles(["bus"])
         await self._prepare()
+        await self._wait_for_engine()
         await self._start_roles([role for role in self.wanted if role != "bus"])
         if not self._stop.is_set():
             self._keepers.append(asyncio.create_task(self._welcome()))
@@ -89,10 +92,12 @@ class Site:
             )
         except engine.NoEngine as error:
             raise CannotStart(str(error)) from None
-        if argv is None:
-            return
-        self._keep(roles.engine_command(argv))
-        if not await asyncio.to_thread(engine.wait):
+        if argv is not None:
+            self._keep(roles.engine_command(argv))
+
+    async def _wait_for_engine(self) -> None:
+        ours = any(child.command.name == "engine" for child in self.children)
+        if ours and not await asyncio.to_thread(engine.wait):
             raise CannotStart(
                 "The container engine was started and does not answer: see its words "
                 "above, mend that, then run `make up` again."
@@ -165,7 +170,11 @@ class Site:
         self._keepers.append(asyncio.create_task(child.keep()))
 
     async def _build(self, command: Command) -> None:
-        await self._once(command)
+        """Build the base image; a minute without a word would look like a hang."""
+        building = asyncio.create_task(self._once(command))
+        began = time.monotonic()
+        while not (await asyncio.wait({building}, timeout=STILL_SECONDS))[0]:
+            show("image", f"still at it ({time.monotonic() - began:.0f} s)")
 
     async def _welcome(self) -> None:
         if "web" in self.wanted:

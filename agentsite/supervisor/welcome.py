@@ -68,7 +68,7 @@ def _connection(conf: Conf) -> http.client.HTTPConnection:
 
 
 def lines(conf: Conf) -> list[str]:
-    link = _read(conf, "first_login_link")
+    link = _read(conf, "login_link")
     return [
         "",
         f"Agentsite is ready at {conf.public_url}",

@@ -9,6 +9,7 @@ from django.core.management import call_command
 from django.core.management.base import BaseCommand
 
 from agentsite.first_start import login_link, make_first_rows, owner, write_secret
+from sessions import queue
 
 
 class Command(BaseCommand):
@@ -20,6 +21,7 @@ class Command(BaseCommand):
         settings.STATIC_ROOT.mkdir(parents=True, exist_ok=True)
         call_command("migrate", interactive=False, verbosity=0)
         make_first_rows(conf)
+        queue.every(60, "sessions.tasks.sweep")
         if first := owner():
             conf.runtime_dir.mkdir(parents=True, exist_ok=True)
-            write_secret(conf.runtime_dir / "first_login_link", login_link(conf, first))
+            write_secret(conf.runtime_dir / "login_link", login_link(conf, first))
