@@ -31,7 +31,7 @@ check: dev ## Check style, types, directions, migrations and settings
 	$(PYTHON) -m ruff format --check .
 	git ls-files -z -- 'templates/*.html' | xargs -0 -r .venv/bin/djade --target-version 5.2 --check
 	.venv/bin/djlint templates --lint --quiet
-	$(PYTHON) -m mypy .
+	$(PYTHON) -m mypy
 	.venv/bin/lint-imports
 	$(DJANGO) makemigrations --check --dry-run
 	AGENTSITE_URL=https://agentsite.example $(DJANGO) check --deploy --fail-level WARNING

@@ -130,6 +130,11 @@ def delete_session_files(session_id: str) -> None:
         _remove(file)
 
 
+def delete_expired() -> None:
+    for file in File.objects.filter(expires_at__lt=timezone.now()):
+        _remove(file)
+
+
 def safe_name(filename: str) -> str:
     """The last component of a name, short enough to keep; `unnamed` for none."""
     name = PurePosixPath(filename.replace("\\", "/")).name

@@ -6,16 +6,15 @@ history through `log`, and raises the refusals of `agents.http.errors`.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from django.db import transaction
 
-from agents import definitions
+from agents import definitions, files
 from agents.actors import Actor
-from agents.http.errors import Conflict, InvalidRequest, NotFound
-from agents.models import Act, AgentVersion, Environment, File, ModelAlias
+from agents.http.errors import Conflict, InvalidRequest
+from agents.models import Act, AgentVersion, Environment, ModelAlias
 from sandbox.spec import UPLOADS
 from sessions import bus, lifecycle, log, queue
 from sessions.events import (
@@ -61,7 +60,7 @@ def create_session(
         )
         Thread.objects.create(session=session, agent_snapshot=snapshot)
         for resource in resources:
-            _mount(session, resource)
+            _mount(actor, session, resource)
         if initial_events:
             _receive(session, initial_events)
     session.refresh_from_db()
@@ -82,32 +81,18 @@ def _snapshot(agent: AgentVersion, overrides: Mapping[str, Any]) -> dict[str, An
     return definitions.session_agent(agent, {**config, "model": model})
 
 
-def _mount(session: Session, resource: Mapping[str, Any]) -> SessionResource:
+def _mount(
+    actor: Actor, session: Session, resource: Mapping[str, Any]
+) -> SessionResource:
     """Attach a copy of an uploaded file that belongs to this session."""
-    original = _file(session, resource["file_id"])
-    copy = File.objects.create(
-        workspace=session.workspace,
-        filename=original.filename,
-        mime_type=original.mime_type,
-        size_bytes=original.size_bytes,
-        sha256=original.sha256,
-        scope_id=session.pk,
-    )
-    copy.path.parent.mkdir(parents=True, exist_ok=True)
-    os.link(original.path, copy.path)
+    original = files.find_file(actor, resource["file_id"])
+    copy = files.copy_to_session(original, session.pk)
     path = resource.get("mount_path") or f"{UPLOADS}/{copy.pk}"
     if session.resources.filter(mount_path=path).exists():
         raise InvalidRequest(f"two resources are mounted at {path}")
     return SessionResource.objects.create(
         session=session, file_id=copy.pk, mount_path=path
     )
-
-
-def _file(session: Session, file_id: str) -> File:
-    found = File.objects.filter(pk=file_id, workspace=session.workspace).first()
-    if found is None:
-        raise NotFound.of("file", file_id)
-    return found
 
 
 def send_events(
@@ -209,11 +194,8 @@ def delete_session(actor: Actor, session: Session) -> None:
     with transaction.atomic():
         if not lifecycle.forget(session.pk):
             raise InvalidRequest(_still_working(session, "deleted"))
-        files = list(File.objects.filter(scope_id=session.pk))
-        File.objects.filter(scope_id=session.pk).delete()
         queue.enqueue("sessions.tasks.remove_sandbox", session.pk)
-    for file in files:
-        file.path.unlink(missing_ok=True)
+    files.delete_session_files(session.pk)
     bus.nudge(session.pk, 0)  # the number of a session that is gone
 
 

@@ -30,10 +30,12 @@ from pathlib import Path
 from typing import Any
 
 from django.conf import settings
+from django.utils import timezone
 from django.utils.module_loading import import_string
 from django_q import cluster as q2
 from django_q.brokers.orm import ORM
 from django_q.conf import Conf as QueueConf
+from django_q.models import Schedule
 from django_q.queues import Queue
 from django_q.signals import post_execute_in_worker, post_spawn
 from django_q.tasks import async_task
@@ -61,6 +63,21 @@ def enqueue(name: str, *args: object, cluster: str = JOBS) -> str:
         )
     task: str = async_task(name, *args, cluster=cluster)
     return task
+
+
+def every(minutes: int, name: str) -> None:
+    """Have a worker call this function again and again; the first time soon."""
+    Schedule.objects.update_or_create(
+        name=name,
+        defaults={
+            "func": name,
+            "schedule_type": Schedule.MINUTES,
+            "minutes": minutes,
+            "cluster": JOBS,
+            "repeats": -1,
+            "next_run": timezone.now(),
+        },
+    )
 
 
 def on_worker_start(callback: Callable[[], None]) -> None:

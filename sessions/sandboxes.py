@@ -30,7 +30,7 @@ def provider() -> Provider:
     """The provider of sandboxes, as the settings say."""
     conf = settings.AGENTSITE
     return DockerProvider(
-        site=conf.runtime_dir.name,
+        site=conf.runtime_dir.name.removeprefix("agentsite-"),
         runtime_dir=conf.runtime_dir,
         state_dir=conf.home / "sandboxes",
         gid=shared_group(),

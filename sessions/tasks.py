@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 
-from django.utils import timezone
-
-from agents.models import File
+from agents import files
+from agents.models import IdempotentAnswer
 from sessions.models import Session
 from sessions.sandboxes import provider
 
@@ -20,11 +19,10 @@ def remove_sandbox(session_id: str) -> None:
 
 
 def sweep() -> None:
-    """Remove what no row speaks of any more: sandboxes, expired files."""
+    """Remove what nothing speaks of any more: sandboxes, expired files, old answers."""
     asyncio.run(_reap())
-    for file in File.objects.filter(expires_at__lt=timezone.now()):
-        file.path.unlink(missing_ok=True)
-        file.delete()
+    files.delete_expired()
+    IdempotentAnswer.forget_old()
 
 
 async def _reap() -> None:
