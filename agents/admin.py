@@ -20,7 +20,7 @@ from agents.models import (
 )
 
 
-class ReadOnly(ModelAdmin):
+class ReadOnly(ModelAdmin):  # type: ignore[misc]
     """Rows that are made and changed elsewhere: to be looked at."""
 
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
@@ -33,14 +33,14 @@ class ReadOnly(ModelAdmin):
         return False
 
 
-class MemberInline(TabularInline):
+class MemberInline(TabularInline):  # type: ignore[misc]
     model = Member
     extra = 0
     autocomplete_fields = ("user",)
 
 
 @admin.register(Workspace)
-class WorkspaceAdmin(ModelAdmin):
+class WorkspaceAdmin(ModelAdmin):  # type: ignore[misc]
     list_display = ("name", "id", "created_at")
     search_fields = ("name", "id")
     readonly_fields = ("id", "created_at")
@@ -51,7 +51,7 @@ class WorkspaceAdmin(ModelAdmin):
 
 
 @admin.register(Member)
-class MemberAdmin(ModelAdmin):
+class MemberAdmin(ModelAdmin):  # type: ignore[misc]
     list_display = ("user", "workspace", "role", "created_at")
     list_filter = ("role", "workspace")
     search_fields = ("user__username", "user__email")
@@ -59,7 +59,7 @@ class MemberAdmin(ModelAdmin):
 
 
 @admin.register(ApiKey)
-class ApiKeyAdmin(ModelAdmin):
+class ApiKeyAdmin(ModelAdmin):  # type: ignore[misc]
     """A new key is shown once, in the message after it is saved."""
 
     list_display = ("name", "workspace", "role", "hint", "last_used_at", "revoked_at")
@@ -96,7 +96,7 @@ class ApiKeyAdmin(ModelAdmin):
         return False
 
 
-class AgentVersionInline(TabularInline):
+class AgentVersionInline(TabularInline):  # type: ignore[misc]
     model = AgentVersion
     extra = 0
     fields = readonly_fields = ("version", "created_at", "created_by")
@@ -144,7 +144,7 @@ class FileAdmin(ReadOnly):
 
 
 @admin.register(ModelAlias)
-class ModelAliasAdmin(ModelAdmin):
+class ModelAliasAdmin(ModelAdmin):  # type: ignore[misc]
     """What `opus` means from now on. Sessions that exist keep what they have."""
 
     list_display = ("alias", "model")

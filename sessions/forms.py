@@ -7,6 +7,7 @@ from typing import Any
 
 from django import forms
 from django.core.files.uploadedfile import UploadedFile
+from django.db.models import QuerySet
 
 from agents.actors import Actor
 from agents.lookup import rows
@@ -52,18 +53,21 @@ class SessionForm(forms.Form):
         widget=forms.Textarea(attrs={"rows": 8}),
         help_text="What is to be done. Without it the session waits for you.",
     )
-    files = FilesField(
+    uploads = FilesField(
+        label="Files",
         required=False,
         help_text="Put into the sandbox under /mnt/session/uploads/, by their names.",
     )
 
     def __init__(self, actor: Actor, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        for name, model in (("agent", Agent), ("environment", Environment)):
-            field = self.fields[name]
-            assert isinstance(field, forms.ModelChoiceField)
-            living = rows(model, actor).filter(archived_at=None)
-            field.queryset = living.order_by("-updated_at")
+        self._offer("agent", rows(Agent, actor).filter(archived_at=None))
+        self._offer("environment", rows(Environment, actor).filter(archived_at=None))
+
+    def _offer(self, name: str, living: QuerySet[Any]) -> None:
+        field = self.fields[name]
+        assert isinstance(field, forms.ModelChoiceField)
+        field.queryset = living.order_by("-updated_at")
 
     def drafts(self, actor: Actor) -> list[Draft]:
         text = self.cleaned_data["message"]

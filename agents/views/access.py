@@ -73,7 +73,9 @@ def member_of(request: HttpRequest) -> Member:
     Raises:
         Forbidden: the reader belongs to no workspace.
     """
-    mine = Member.objects.filter(user_id=request.user.pk).order_by("created_at", "pk")
+    mine = Member.objects.filter(user__pk=request.user.pk or 0).order_by(
+        "created_at", "pk"
+    )
     mine = mine.select_related("workspace", "user")
     chosen = mine.filter(workspace=request.session.get(CHOSEN, "")).first()
     member = chosen or mine.first()

@@ -95,7 +95,7 @@ def tool_lines(form: AgentForm) -> list[dict[str, Any]]:
 @page()
 def show(request: PageRequest, agent_id: str) -> HttpResponse:
     version = find_agent(request.actor, agent_id, _number(request.GET.get("version")))
-    sessions: Any = version.agent.sessions  # type: ignore[attr-defined]
+    sessions = version.agent.sessions
     context = {
         "agent": version.agent,
         "version": version,
@@ -166,7 +166,7 @@ def _conflict(request: PageRequest, agent_id: str, form: AgentForm) -> HttpRespo
     """Show what the other person saved; saving again then goes on top of it."""
     latest = find_agent(request.actor, agent_id)
     began = find_agent(request.actor, agent_id, form.cleaned_data["version"])
-    form.data = form.data.copy()
+    form.data = request.POST.copy()
     form.data["version"] = str(latest.version)
     conflict = {
         "latest": latest,

@@ -43,7 +43,7 @@ def create(request: PageRequest) -> HttpResponse:
 @page()
 def show(request: PageRequest, environment_id: str) -> HttpResponse:
     environment = find_environment(request.actor, environment_id)
-    sessions = environment.sessions  # type: ignore[attr-defined]
+    sessions = environment.sessions
     context = {
         "environment": environment,
         "wire": serialise.environment(environment),

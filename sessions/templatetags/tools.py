@@ -41,9 +41,11 @@ def _summary(name: str, given: Input) -> str:
 
 
 def _range(lines: Any) -> str:
-    if not isinstance(lines, list) or len(lines) != 2:
-        return ""
-    return f" lines {lines[0]}-{lines[1] if lines[1] > 0 else 'end'}"
+    """Say a range of lines; what a model made up of other types is left out."""
+    match lines:
+        case [int(first), int(last)]:
+            return f" lines {first}-{last if last > 0 else 'end'}"
+    return ""
 
 
 def shown_input(name: str, given: Input) -> dict[str, Any]:

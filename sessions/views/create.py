@@ -41,7 +41,7 @@ def _initial(request: PageRequest) -> dict[str, str]:
 
 def _start(actor: Actor, said: dict[str, Any], form: SessionForm) -> Session:
     agent = find_agent(actor, said["agent"].pk, said["version"])
-    uploaded = [_upload(actor, sent) for sent in said["files"]]
+    uploaded = [_upload(actor, sent) for sent in said["uploads"]]
     return actions.create_session(
         actor,
         agent=agent,

@@ -56,7 +56,7 @@ def _earlier(frames: list[log.Frame]) -> int:
 
 def _files(session: Session) -> list[dict[str, Any]]:
     """What is mounted, and what the session put out."""
-    mounted = {each.file_id: each.mount_path for each in session.resources.all()}  # type: ignore[attr-defined]
+    mounted = {each.file_id: each.mount_path for each in session.resources.all()}
     rows = File.objects.filter(scope_id=session.pk).order_by("created_at")
     return [
         {
