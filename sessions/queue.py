@@ -22,8 +22,8 @@ import os
 import pickle
 import signal
 import struct
-import tempfile
 import time
+import weakref
 from collections.abc import Callable
 from multiprocessing import sharedctypes, util
 from pathlib import Path
@@ -158,7 +158,8 @@ class RecordLock:
     """
 
     def __init__(self) -> None:
-        self._file = tempfile.TemporaryFile()  # noqa: SIM115 - open as long as the lock
+        self._file = os.memfd_create("record-lock")
+        weakref.finalize(self, os.close, self._file)
         self._holder, self._depth = 0, 0
 
     def acquire(self, block: bool = True, timeout: float | None = None) -> bool:

@@ -48,6 +48,14 @@ class RunningSite:
     def runtime_dir(self) -> Path:
         return Path(self.environment["AGENTSITE_RUNTIME_DIR"])
 
+    @property
+    def shared(self) -> Path:
+        """A folder into which every part of the site may write."""
+        folder = self.home / "shared"
+        folder.mkdir(exist_ok=True)
+        folder.chmod(0o1777)
+        return folder
+
     def start(self) -> None:
         self.up(REST)
         self.wait(lambda: self.health().get("parts", {}).get("bus", {}).get("ok"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import http.client
 import os
 import shutil
@@ -18,7 +17,8 @@ from urllib.parse import urlsplit
 import pytest
 
 from agentsite.conf import ROOT
-from tests.plugins.site import RunningSite, all_pids, clean_environment, new_home
+from tests.plugins.site import RunningSite, clean_environment, new_home
+from tests.site.processes import children_of, is_alive
 
 pytestmark = pytest.mark.site
 
@@ -167,22 +167,3 @@ def sign_in(link):
     answer = line.getresponse()
     line.close()
     return answer.headers["Location"], answer.headers.get_all("Set-Cookie", [])
-
-
-def children_of(pid):
-    found = []
-    for other in all_pids():
-        with contextlib.suppress(OSError):
-            fields = Path(f"/proc/{other}/stat").read_text().rpartition(")")[2].split()
-            if int(fields[1]) == pid:
-                found.append(other)
-    return sorted(found)
-
-
-def is_alive(pid):
-    try:
-        return (
-            Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-        )
-    except OSError:
-        return False

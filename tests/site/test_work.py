@@ -161,7 +161,11 @@ def test_binary_output_is_no_trouble(client, new_session):
 
 def test_a_server_in_the_background_survives_between_calls(client, new_session):
     session = new_session(
-        {"tools": [bash("echo found > page; python3 -m http.server 8123 &>/dev/null &")]},
+        {
+            "tools": [
+                bash("echo found > page; python3 -m http.server 8123 &>/dev/null &")
+            ]
+        },
         {"tools": [bash("sleep 1; curl -s localhost:8123/page")]},
         {"say": "Done."},
     )
@@ -172,7 +176,9 @@ def test_packages_install_at_run_time(client, new_session):
     session = new_session(
         {
             "tools": [
-                bash("pip install -q six && python3 -c 'import six; print(six.__name__)'"),
+                bash(
+                    "pip install -q six && python3 -c 'import six; print(six.__name__)'"
+                ),
                 bash("npm install -g -s is-number && npm ls -g | grep -c is-number"),
             ]
         },
@@ -203,9 +209,10 @@ def test_private_and_metadata_addresses_stay_closed(site, client, new_session):
 def test_a_busy_session_stalls_no_other(client, new_session):
     slow = new_session({"tools": [bash("sleep 600", timeout_ms=900_000)]})
     quick = new_session({"tools": [bash("echo quick")]}, {"say": "Done."})
-    assert results(follow(client, quick.id)) == ["quick\n"] or results(
-        follow(client, quick.id)
-    )[0].strip() == "quick"
+    assert (
+        results(follow(client, quick.id)) == ["quick\n"]
+        or results(follow(client, quick.id))[0].strip() == "quick"
+    )
     client.beta.sessions.events.send(slow.id, events=[{"type": "user.interrupt"}])
     events = follow(client, slow.id)
     assert events[-1].stop_reason.type == "end_turn"
