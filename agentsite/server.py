@@ -10,8 +10,13 @@ from daphne import http_protocol, server, ws_protocol
 from twisted.internet.interfaces import IPushProducer
 from zope.interface import implementer  # type: ignore[import-untyped]
 
+from agents.http.body import UPLOAD_LIMIT
+
 STALL = 30.0
 """Seconds without reading after which a client is cut off."""
+
+
+LARGEST_BODY = UPLOAD_LIMIT + 1024 * 1024
 
 
 @implementer(IPushProducer)
@@ -49,6 +54,20 @@ class Request(http_protocol.WebRequest):  # type: ignore[misc]
     """A request whose streamed answer can be paused and cut."""
 
     flow: Flow | None = None
+    received = 0
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        # Forms are Django's: read here, an upload would stand in memory as a whole.
+        self._parsePOSTFormSubmission = False
+
+    def handleContentChunk(self, data: bytes) -> None:  # noqa: N802 - twisted's name
+        """Keep a part of the body; cut off who sends more than any address takes."""
+        self.received += len(data)
+        if self.received > LARGEST_BODY and self.channel:
+            self.channel.forceAbortClient()
+        else:
+            super().handleContentChunk(data)
 
     def handle_reply(self, message: dict[str, Any]) -> None:
         if message.get("more_body") and self.flow is None and self.channel:
