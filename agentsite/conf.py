@@ -51,7 +51,6 @@ class Conf(BaseSettings):
     private_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
         (), validation_alias=_named("AGENTSITE_PRIVATE_HOSTS")
     )
-    extra_ca: Path | None = Field(None, validation_alias=_named("AGENTSITE_EXTRA_CA"))
     debug: bool = Field(False, validation_alias=_named("AGENTSITE_DEBUG"))
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         "INFO", validation_alias=_named("AGENTSITE_LOG_LEVEL")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 from agentsite.conf import ROOT, Conf
 
@@ -101,6 +101,7 @@ def _database(url: str) -> dict[str, Any]:
         "PASSWORD": unquote(parts.password or ""),
         "HOST": unquote(parts.hostname or ""),
         "PORT": parts.port or "",
+        "OPTIONS": dict(parse_qsl(parts.query)),
         "CONN_HEALTH_CHECKS": True,
         "CONN_MAX_AGE": None,
     }
