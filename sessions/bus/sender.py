@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
+import threading
 import time
 from functools import cache
+from typing import Any
 from weakref import WeakSet
 
 import redis
@@ -38,25 +41,57 @@ def wake_hosts(session_id: str) -> None:
 
 
 class Outbox:
-    """One per process; the client's pool serves all threads and survives a fork."""
+    """One connection per process, on which the bus is told not to reply.
+
+    So a sender hands its message to the socket and goes on: waiting for a reply would
+    cost a busy process a turn of its interpreter lock.
+    """
 
     def __init__(self, url: str) -> None:
-        self._client = redis.Redis.from_url(
+        self._pool = redis.ConnectionPool.from_url(
             url,
             socket_timeout=PATIENCE,
             socket_connect_timeout=PATIENCE,
-            retry=Retry(NoBackoff(), 1),
+            retry=Retry(NoBackoff(), 0),
         )
+        self._connection: Any = None  # redis leaves its connections untyped
+        self._lock = threading.Lock()
         self._quiet_until = 0.0
 
     def send(self, group: str, message: wire.Message) -> None:
         if time.monotonic() < self._quiet_until:
             return
-        try:
-            self._client.publish(wire.channel_of(group), wire.encode(message))
-        except (redis.RedisError, OSError) as error:
-            self._quiet_until = time.monotonic() + PAUSE
-            logger.warning("The bus did not take a message: %s", error)
+        command = ("PUBLISH", wire.channel_of(group), wire.encode(message))
+        with self._lock:
+            try:
+                self._hand_over(command)
+            except (redis.RedisError, OSError) as error:
+                self._close()
+                self._quiet_until = time.monotonic() + PAUSE
+                logger.warning("The bus did not take a message: %s", error)
+
+    def _hand_over(self, command: tuple[str, str, bytes]) -> None:
+        """Send; a second time where the bus was started anew meanwhile."""
+        if self._connection is not None:
+            try:
+                self._connection.send_command(*command)
+            except (redis.RedisError, OSError):
+                self._close()
+            else:
+                return
+        self._open().send_command(*command)
+
+    def _open(self) -> Any:
+        connection: Any = self._pool.make_connection()
+        connection.connect()
+        connection.send_command("CLIENT", "REPLY", "OFF")
+        self._connection = connection
+        return connection
+
+    def _close(self) -> None:
+        if self._connection is not None:
+            self._connection.disconnect()
+            self._connection = None
 
 
 class LocalOutbox:
@@ -84,3 +119,7 @@ def _outbox() -> Outbox | LocalOutbox:
 @cache
 def _shared(url: str) -> Outbox:
     return Outbox(url)
+
+
+# A forked worker must not write between the lines of its parent.
+os.register_at_fork(after_in_child=_shared.cache_clear)

@@ -284,7 +284,7 @@ def _connect(path):
         client.connect(path)
 
 
-def _wait_for(attempt, seconds=30):
+def _wait_for(attempt, seconds=90):
     limit = time.monotonic() + seconds
     while True:
         try:
