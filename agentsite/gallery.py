@@ -127,13 +127,13 @@ STORY: list[tuple[str, dict[str, Any]]] = [
 class SampleForm(forms.Form):
     name = forms.CharField(help_text="As people will call it.")
     model = forms.ChoiceField(choices=[("opus", "opus"), ("sonnet", "sonnet")])
-    wrong = forms.IntegerField(label="With an error")
+    wrong = forms.CharField(label="With an error", max_length=4)
 
 
 def gallery(request: HttpRequest) -> HttpResponse:
     if not settings.DEBUG and not getattr(request.user, "is_staff", False):
         raise Http404
-    form = SampleForm({"name": "Bookkeeper", "model": "opus", "wrong": "x"})
+    form = SampleForm({"name": "Bookkeeper", "model": "opus", "wrong": "too long"})
     messages.success(request, "Saved as version 7. Running sessions keep theirs.")
     messages.error(request, "Not archived: the session is still working.")
     context = {

@@ -48,6 +48,8 @@ def duration(seconds: float | timedelta | None) -> str:
         return ""
     if isinstance(seconds, timedelta):
         seconds = seconds.total_seconds()
+    if 0 < seconds < 0.05:
+        return "<0.1s"
     if seconds < 10:
         return _trim(max(seconds, 0), 1) + "s"
     whole = round(seconds)

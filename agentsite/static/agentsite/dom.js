@@ -64,6 +64,7 @@ export function compact(number) {
 }
 
 export function duration(seconds) {
+  if (seconds > 0 && seconds < 0.05) return "<0.1s";
   if (seconds < 10) return `${Math.max(seconds, 0).toFixed(1).replace(/\.0$/, "")}s`;
   const whole = Math.round(seconds);
   const two = (number) => String(number).padStart(2, "0");
