@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from agents import definitions
 from agents.actors import Actor
-from agents.http.errors import Conflict, InvalidRequest
+from agents.errors import Conflict, InvalidRequest
 from agents.lookup import find, find_agent
 from agents.models import Act, Agent, AgentVersion, Environment
 from agents.params import (

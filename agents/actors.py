@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from agents.http.errors import Forbidden
+from agents.errors import Forbidden
 from agents.models import Act, ApiKey, Member, Workspace, may
 
 

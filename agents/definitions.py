@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from agents.http.errors import InvalidRequest
+from agents.errors import InvalidRequest
 from agents.http.validation import validate
 from agents.models import AgentVersion
 from agents.params import (

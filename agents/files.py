@@ -13,7 +13,7 @@ from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from agents.actors import Actor
-from agents.http.errors import InvalidRequest, NotFound
+from agents.errors import InvalidRequest, NotFound
 from agents.ids import new_id
 from agents.lookup import find, rows
 from agents.models import Act, File, Workspace

@@ -9,7 +9,7 @@ from django import forms
 from django.conf import settings
 from pydantic import BaseModel
 
-from agents.http.errors import InvalidRequest
+from agents.errors import InvalidRequest
 from agents.http.validation import validate
 from agents.models import ModelAlias, Role
 from agents.params import (

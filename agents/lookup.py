@@ -7,7 +7,7 @@ from typing import TypeVar
 from django.db.models import QuerySet
 
 from agents.actors import Actor
-from agents.http.errors import NotFound
+from agents.errors import NotFound
 from agents.models import Agent, AgentVersion, Environment
 from agents.models.base import WorkspaceRow
 

@@ -5,19 +5,20 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from django.core.asgi import get_asgi_application
+import django
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "agentsite.settings")
-django = get_asgi_application()  # before anything that needs the models
+django.setup(set_prefix=False)  # before anything that needs the models
 
 from channels.auth import AuthMiddlewareStack  # noqa: E402
 from channels.routing import ProtocolTypeRouter, URLRouter  # noqa: E402
 from django.urls import re_path  # noqa: E402
 
+from agentsite.handler import Handler  # noqa: E402
 from agentsite.origins import SameOrigin  # noqa: E402
 from sessions import routing  # noqa: E402
 
-rest: Any = django
+rest: Any = Handler()
 application = ProtocolTypeRouter(
     {
         "http": URLRouter([*routing.http, re_path(r"", rest)]),

@@ -7,8 +7,7 @@ from typing import Any
 from django.db.models import F
 from pydantic import Field
 
-from agents import actions
-from agents.api import serialise
+from agents import actions, serialise
 from agents.http.endpoint import Call, endpoint
 from agents.http.pages import paginate
 from agents.http.query import CreatedQuery, PageQuery, QueryParams

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from agents import actions
-from agents.api import serialise
+from agents import actions, serialise
 from agents.http.endpoint import Call, endpoint
 from agents.http.pages import paginate
 from agents.http.query import PageQuery

@@ -13,10 +13,9 @@ from django.http import FileResponse, HttpRequest, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from pydantic import Field
 
-from agents import files
-from agents.api import serialise
+from agents import files, serialise
+from agents.errors import InvalidRequest
 from agents.http.endpoint import Call, endpoint
-from agents.http.errors import InvalidRequest
 from agents.http.older import OlderQuery, older_page
 from agents.http.pages import paginate
 from agents.http.query import PageQuery

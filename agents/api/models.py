@@ -6,8 +6,8 @@ from typing import Any
 
 from django.conf import settings
 
+from agents.errors import NotFound
 from agents.http.endpoint import Call, endpoint
-from agents.http.errors import NotFound
 from agents.http.older import OlderQuery, older_slice
 from agents.models import Act, ModelAlias
 

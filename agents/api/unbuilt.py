@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any, NoReturn
 
+from agents.errors import NotSupportedYet
 from agents.http.endpoint import Call, Methods, endpoint
-from agents.http.errors import NotSupportedYet
 from agents.models import Act
 
 

@@ -8,7 +8,7 @@ from django.http import HttpRequest
 from django.utils import timezone
 
 from agents.actors import Actor
-from agents.http.errors import Forbidden, Unauthenticated
+from agents.errors import Forbidden, Unauthenticated
 from agents.models import ApiKey
 
 WORKSPACE_HEADER = "anthropic-workspace-id"

@@ -10,7 +10,7 @@ from django.http import HttpRequest
 from django.http.multipartparser import MultiPartParserError
 from django.http.request import UnreadablePostError
 
-from agents.http.errors import InvalidRequest, TooLarge
+from agents.errors import InvalidRequest, TooLarge
 
 LIMIT = 32 * 1024 * 1024
 UPLOAD_LIMIT = 500 * 1024 * 1024

@@ -12,10 +12,10 @@ from django.http.response import HttpResponseBase
 from pydantic import BaseModel
 
 from agents.actors import Actor
+from agents.errors import ApiError, MethodNotAllowed
 from agents.http import body as bodies
 from agents.http.authentication import WORKSPACE_HEADER, authenticate
 from agents.http.envelope import refusal, request_id
-from agents.http.errors import ApiError, MethodNotAllowed
 from agents.http.idempotency import once
 from agents.http.query import read_query
 from agents.http.validation import Params, validate

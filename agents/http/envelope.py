@@ -6,7 +6,7 @@ from typing import Any
 
 from django.http import HttpRequest, HttpResponse, JsonResponse
 
-from agents.http.errors import ApiError
+from agents.errors import ApiError
 from agents.ids import new_id
 
 PREFIX = "/v1/"

@@ -10,7 +10,7 @@ from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.utils import timezone
 
-from agents.http.errors import Busy, Conflict, InvalidRequest
+from agents.errors import Busy, Conflict, InvalidRequest
 from agents.models import Workspace
 from agents.models.idempotency import KEPT_FOR, IdempotentAnswer
 

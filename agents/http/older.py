@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from django.db.models import Model, Q, QuerySet
 from pydantic import Field
 
-from agents.http.errors import InvalidRequest
+from agents.errors import InvalidRequest
 from agents.http.query import QueryParams
 
 Row = TypeVar("Row", bound=Model)

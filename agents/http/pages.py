@@ -13,7 +13,7 @@ from typing import Any, Generic, Literal, TypeVar
 
 from django.db.models import Model, Q, QuerySet
 
-from agents.http.errors import InvalidRequest
+from agents.errors import InvalidRequest
 from agents.http.query import Order, PageQuery
 
 Row = TypeVar("Row", bound=Model)

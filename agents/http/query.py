@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 from django.http import QueryDict
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from agents.http.errors import InvalidRequest
+from agents.errors import InvalidRequest
 from agents.http.validation import sentence
 
 Query = TypeVar("Query", bound=BaseModel)

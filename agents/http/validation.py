@@ -14,7 +14,7 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails, PydanticCustomError
 
-from agents.http.errors import InvalidRequest
+from agents.errors import InvalidRequest
 
 MAX_SAID = 5
 UNBUILT = "not_supported_yet"

@@ -13,7 +13,7 @@ from django.shortcuts import redirect, render
 from django.views.decorators.cache import never_cache
 
 from agents.actors import Actor
-from agents.http.errors import ApiError, Forbidden, NotFound
+from agents.errors import ApiError, Forbidden, NotFound
 from agents.models import Act, Member
 
 CHOSEN = "workspace"

@@ -10,10 +10,9 @@ from django.db.models import Count, Max, Q
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
 
-from agents import actions
-from agents.api import serialise
+from agents import actions, serialise
+from agents.errors import ApiError, Conflict, Forbidden, NotFound
 from agents.forms import TOOL_ICONS, AgentForm, enabled_tools
-from agents.http.errors import ApiError, Conflict, Forbidden, NotFound
 from agents.lookup import find_agent, rows
 from agents.models import Act, Agent, AgentVersion
 from agents.views import snippets

@@ -7,10 +7,9 @@ from django.db.models import Count
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
 
-from agents import actions
-from agents.api import serialise
+from agents import actions, serialise
+from agents.errors import ApiError, Forbidden, NotFound
 from agents.forms import EnvironmentForm
-from agents.http.errors import ApiError, Forbidden, NotFound
 from agents.lookup import find_environment, rows
 from agents.models import Act, Environment
 from agents.views.access import PageRequest, acted, page

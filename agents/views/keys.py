@@ -5,8 +5,8 @@ from __future__ import annotations
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
 
+from agents.errors import NotFound
 from agents.forms import ApiKeyForm
-from agents.http.errors import NotFound
 from agents.models import Act, ApiKey
 from agents.views import snippets
 from agents.views.access import PageRequest, acted, page

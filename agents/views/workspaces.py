@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.http import HttpResponse
 from django.shortcuts import redirect
 
-from agents.http.errors import NotFound
+from agents.errors import NotFound
 from agents.models import Act, Member
 from agents.views.access import CHOSEN, PageRequest, page
 

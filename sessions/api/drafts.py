@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from agents.actors import Actor
-from agents.http.errors import NotFound
+from agents.errors import NotFound
 from agents.http.validation import Params
 from agents.models import File
 from sessions import events

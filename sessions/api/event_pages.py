@@ -13,7 +13,7 @@ from typing import Any
 
 from django.db.models import QuerySet
 
-from agents.http.errors import InvalidRequest
+from agents.errors import InvalidRequest
 from agents.http.pages import read_cursor, tie_of, write_cursor
 from agents.http.query import Order, PageQuery
 from sessions import log

@@ -6,15 +6,15 @@ from typing import Any
 
 from pydantic import Field
 
+from agents.errors import InvalidRequest
 from agents.http.endpoint import Call, endpoint
-from agents.http.errors import InvalidRequest
 from agents.http.query import CreatedQuery, Order
 from agents.models import Act
 from sessions import actions, log
 from sessions.api.drafts import drafts
 from sessions.api.event_pages import event_page
-from sessions.api.lookup import find_session
 from sessions.api.params import EventsSend, UserInterrupt
+from sessions.lookup import find_session
 from sessions.models import Session, Thread
 
 

@@ -6,13 +6,13 @@ from typing import Any, NoReturn
 
 from pydantic import Field
 
+from agents.errors import NotFound, NotSupportedYet
 from agents.http.endpoint import Call, endpoint
-from agents.http.errors import NotFound, NotSupportedYet
 from agents.http.pages import paginate
 from agents.http.query import PageQuery
 from agents.models import Act
 from sessions.api import serialise
-from sessions.api.lookup import find_session
+from sessions.lookup import find_session
 
 
 class ResourcesQuery(PageQuery):

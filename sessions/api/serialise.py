@@ -7,12 +7,12 @@ from typing import Any
 from django.utils import timezone
 
 from agents.http.times import stamp
-from sessions import lifecycle
 from sessions.models import Session, SessionResource, Status
+from sessions.usage import usage_of
 
 
 def session(row: Session) -> dict[str, Any]:
-    usage = lifecycle.usage_of(row)
+    usage = usage_of(row)
     return {
         "type": "session",
         "id": row.id,

@@ -7,8 +7,8 @@ from typing import Any, Literal
 from django.db.models import QuerySet
 from pydantic import Field
 
+from agents.errors import NotSupportedYet
 from agents.http.endpoint import Call, endpoint
-from agents.http.errors import NotSupportedYet
 from agents.http.pages import paginate
 from agents.http.query import CreatedQuery, Order
 from agents.lookup import find_agent, find_environment, rows
@@ -16,8 +16,8 @@ from agents.models import Act
 from sessions import actions
 from sessions.api import serialise
 from sessions.api.drafts import drafts
-from sessions.api.lookup import find_session
 from sessions.api.params import AgentWithOverrides, SessionCreate, SessionUpdate
+from sessions.lookup import find_session
 from sessions.models import Session
 
 

@@ -10,9 +10,9 @@ from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from pydantic import Field
 
+from agents.errors import InvalidRequest, NotFound
 from agents.http.endpoint import Call, Methods, endpoint
 from agents.http.envelope import refusal, request_id
-from agents.http.errors import InvalidRequest, NotFound
 from agents.http.query import QueryParams
 from agents.lookup import find
 from agents.models import Act

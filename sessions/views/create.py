@@ -9,7 +9,7 @@ from django.shortcuts import redirect, render
 
 from agents import files
 from agents.actors import Actor
-from agents.http.errors import ApiError
+from agents.errors import ApiError
 from agents.lookup import find_agent, rows
 from agents.models import Act, Agent, Environment
 from agents.views.access import PageRequest, page

@@ -15,11 +15,11 @@ from django.http import (
 from django.shortcuts import render
 
 from agents import files
-from agents.http.errors import NotFound
+from agents.errors import NotFound
 from agents.models import File
 from agents.views.access import PageRequest, page
 from sessions import log
-from sessions.api.lookup import find_session
+from sessions.lookup import find_session
 from sessions.models import Session
 from sessions.templatetags.events import render_frames, session_state
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from django.http import HttpResponse
 
-from agents.http.errors import InvalidRequest
+from agents.errors import InvalidRequest
 from agents.models import Act
 from agents.views.access import PageRequest, acted, page
 from sessions import actions
-from sessions.api.lookup import find_session
 from sessions.forms import MessageForm, message_of
+from sessions.lookup import find_session
 
 
 @page(Act.RUN, "POST")

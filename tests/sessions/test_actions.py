@@ -7,7 +7,7 @@ import hashlib
 import pytest
 
 from agents.actors import Actor
-from agents.http.errors import Conflict, Forbidden, InvalidRequest, NotFound
+from agents.errors import Conflict, Forbidden, InvalidRequest, NotFound
 from agents.models import File, ModelAlias
 from sessions import actions, lifecycle
 from sessions.events import Draft, UserMessage

@@ -95,7 +95,7 @@ def test_without_workers_nothing_moves_and_with_them_it_goes_on(
     try:
         session = new_session({"say": "At last."})
         types = [e.type for e in client.beta.sessions.events.list(session.id)]
-        assert types == ONE_TURN[:2] + ["user.message"]
+        assert types == [*ONE_TURN[:2], "user.message"]
         assert client.beta.sessions.retrieve(session.id).status == "running"
     finally:
         site.start_workers()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from agents import definitions
-from agents.http.errors import InvalidRequest
+from agents.errors import InvalidRequest
 from agents.http.validation import validate
 from agents.params import AgentCreate, AgentUpdate
 

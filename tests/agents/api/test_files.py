@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from agents import files
 from agents.actors import Actor
-from agents.http.errors import Forbidden, NotFound
+from agents.errors import Forbidden, NotFound
 
 
 @pytest.fixture
