@@ -18,6 +18,7 @@ from agents.models import Act, Agent, AgentVersion
 from agents.views import snippets
 from agents.views.access import PageRequest, acted, page
 from agents.views.comparison import compare
+from agents.views.starters import STARTERS
 
 PAGE = 50
 
@@ -62,13 +63,14 @@ def _with_definitions(agents: list[Agent]) -> list[tuple[Agent, dict[str, Any]]]
 
 @page(Act.BUILD, "GET", "HEAD", "POST")
 def create(request: PageRequest) -> HttpResponse:
-    form = AgentForm(request.POST or None)
+    starter = STARTERS.get(request.GET.get("like", ""), {})
+    form = AgentForm(request.POST or None, initial=starter)
     if request.method == "POST" and form.is_valid():
         made = _made(request, form)
         if made:
             messages.success(request, f"{made.agent.name} is ready.")
             return redirect(f"/agents/{made.agent_id}")
-    context = {"form": form, "tools": tool_lines(form)}
+    context = {"form": form, "tools": tool_lines(form), "starters": STARTERS}
     return render(request, "agents/edit.html", context, status=_status(form))
 
 

@@ -22,7 +22,7 @@ TAGS = frozenset(WORDS.split())
 ATTRIBUTES = {
     "a": {"href", "title"},
     "span": {"class"},
-    "pre": {"class"},
+    "pre": {"class", "tabindex"},
     "code": {"class"},
     "ol": {"start"},
 }
@@ -35,7 +35,7 @@ def _code(source: str, language: str, _attrs: str) -> str:
     inner = html.escape(source)
     if language and len(source) < HIGHLIGHT_LIMIT:
         inner = _coloured(source, language) or inner
-    return f'<pre class="hl"><code>{inner}</code></pre>'
+    return f'<pre class="hl" tabindex="0"><code>{inner}</code></pre>'
 
 
 def _coloured(source: str, language: str) -> str:

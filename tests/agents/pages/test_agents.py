@@ -7,6 +7,7 @@ import pytest
 from agents import actions
 from agents.models import Agent
 from agents.params import AgentUpdate
+from agents.views.starters import STARTERS
 
 
 def test_who_is_not_signed_in_is_asked_to(client, agent):
@@ -54,6 +55,15 @@ def test_an_agent_without_tools_can_be_made(as_alice, aliases, definition):
 
 def test_the_scripted_model_is_offered_where_no_key_is_set(as_alice, aliases):
     assert "scripted-demo" in as_alice.get("/agents/new").content.decode()
+
+
+@pytest.mark.parametrize("like", STARTERS)
+def test_a_starter_fills_the_editor_and_can_be_saved(as_alice, aliases, like):
+    form = as_alice.get(f"/agents/new?like={like}").context["form"]
+    sent = {field.name: field.value() for field in form if field.value() is not None}
+    answer = as_alice.post(f"/agents/new?like={like}", sent | {"model": "opus"})
+    assert answer.status_code == 302
+    assert Agent.objects.get().latest.config["system"] == STARTERS[like]["system"]
 
 
 @pytest.mark.parametrize(

@@ -85,7 +85,9 @@ def test_an_operator_starts_a_session_with_message_and_files(
 ):
     ledger = SimpleUploadedFile("ledger.csv", b"a,b\n1,2\n")
     notes = SimpleUploadedFile("notes.txt", b"Hm.")
-    sent = said(agent, environment, title="Close", message="Go.", uploads=[ledger, notes])
+    sent = said(
+        agent, environment, title="Close", message="Go.", uploads=[ledger, notes]
+    )
     answer = as_bob.post("/sessions/new", sent)
     session = Session.objects.get()
     assert answer["location"] == f"/sessions/{session.pk}"

@@ -28,6 +28,7 @@ SAMPLES = {
         "model_usage": {"input_tokens": 77_000, "output_tokens": 531},
     },
     "agentsite.tool_started": {"tool_use_id": "sevt_1"},
+    "agentsite.unknown": {"stored_type": "agent.from_the_future"},
     "agentsite.waiting": {"reason": "Waiting for the base image"},
     "session.thread_status_running": {"session_thread_id": "t", "agent_name": "a"},
     "session.thread_status_idle": {

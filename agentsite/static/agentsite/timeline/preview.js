@@ -31,7 +31,7 @@ export class Preview {
       if (frame.type === "event_start") this.#start(frame.event);
       else if (frame.type === "event_delta") this.#write(frame);
     }
-    this.transcript.settle();
+    this.transcript.keepUp();
   }
 
   /** The page came in the middle of a reply: its beginning comes with the stored event. */

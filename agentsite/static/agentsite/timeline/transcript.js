@@ -38,9 +38,14 @@ export class Transcript {
     this.settle();
   }
 
-  settle() {
+  /** Stay at the end while something grows, if the reader is there. */
+  keepUp() {
     if (this.following) this.#tail();
     this.#showJump();
+  }
+
+  settle() {
+    this.keepUp();
     for (const listener of this.listeners) listener();
   }
 
