@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import json
 import os
 import shutil
@@ -25,6 +26,7 @@ WORKERS = ("worker", "jobs")
 REST = ("bus", "egress", "model", "web", "image")
 FOREIGN = ("AGENTSITE_", "DJANGO_", "ANTHROPIC_", "DATABASE_", "REDIS_", "PYTEST_")
 PATIENCE = 180.0
+PR_SET_PDEATHSIG = 1
 
 
 class RunningSite:
@@ -78,6 +80,7 @@ class RunningSite:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
+                preexec_fn=end_with_tests,
             )
         self._processes[roles] = process
         return process
@@ -155,6 +158,11 @@ class RunningSite:
         """Every living process that knows this home."""
         mark = f"AGENTSITE_HOME={self.home}".encode()
         return [pid for pid in all_pids() if mark in environment_of(pid)]
+
+
+def end_with_tests() -> None:
+    """A test run that is killed stops its sites as Ctrl-C would."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def clean_environment(home: Path, port: int) -> dict[str, str]:

@@ -57,8 +57,8 @@ def test_only_a_running_task_has_its_retry_clock_running(site):
 def test_a_signal_to_the_whole_group_lets_a_running_task_end(site):
     leader = site.pid("jobs")
     made = site.shared / "after-group-signal"
-    code = f"'builtins.exec', 'import os, time; time.sleep(3); os.mkdir({str(made)!r})'"
-    enqueue(site, code)
+    work = f"import os, time; time.sleep(3); os.mkdir({str(made)!r})"
+    enqueue(site, f"'builtins.exec', {work!r}")
     running = "from django_q.models import OrmQ; from django.utils.timezone import now; print(OrmQ.objects.filter(lock__gt=now()).count())"
     site.wait(lambda: shell(site, running) == "1")
     os.killpg(leader, signal.SIGTERM)
