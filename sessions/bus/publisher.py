@@ -27,7 +27,7 @@ Frame = Mapping[str, Any]
 PACE = 0.04
 """Seconds between two messages about one session: the eye sees no more."""
 
-MESSAGES_PER_SECOND = 1_000
+MESSAGES_PER_SECOND = 600
 """What one host may put on the bus; with more sessions at once the pace slows down."""
 
 CLOSING = 1.0

@@ -46,7 +46,8 @@ class Watcher:
     async def news(self, timeout: float) -> bool:  # noqa: ASYNC109 - silence is an answer
         """Wait until there is something to look at; false when nothing came."""
         try:
-            await asyncio.wait_for(self._news.wait(), timeout)
+            async with asyncio.timeout(timeout):
+                await self._news.wait()
         except TimeoutError:
             return False
         self._news.clear()

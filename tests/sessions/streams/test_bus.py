@@ -133,7 +133,7 @@ async def test_a_hundred_sessions_slow_down_together(recorder):
     for n in range(100):
         start = {"type": "agent.message", "id": f"sevt_{n}"}
         publisher.publish_delta(f"sesn_{n}", {"type": "event_start", "event": start})
-    assert publisher._pace() == pytest.approx(0.1)
+    assert publisher._pace() == pytest.approx(1 / 6)
     await publisher.close()
 
 
