@@ -20,7 +20,6 @@ ALLOWED_HOSTS = [_public.hostname or "localhost", "localhost", "127.0.0.1", "[::
 CSRF_TRUSTED_ORIGINS = [f"{_public.scheme}://{_public.netloc}"]
 
 INSTALLED_APPS = [
-    "daphne",
     "agentsite.apps.AgentsiteConfig",
     "agents.apps.AgentsConfig",
     "sessions.apps.SessionsConfig",
