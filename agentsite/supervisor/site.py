@@ -200,7 +200,8 @@ class Site:
         say("Stopped")
 
     async def _stop_sandboxes(self) -> None:
-        if "worker" not in self.wanted or not engine.answers(1.0):
+        hosted = any(child.command.name == "worker" for child in self.children)
+        if not hosted or not engine.answers(1.0):
             return
         command = roles.one_shot("stop", "stop_sandboxes", user=self.user)
         child = Child(replace(command, grace=1.0), show, self._leftovers)

@@ -20,8 +20,10 @@ class Command(BaseCommand):
         if os.environ.get("Q_CLUSTER_NAME") != name:
             os.environ["Q_CLUSTER_NAME"] = name
             os.execv(sys.executable, [sys.executable, *sys.argv])  # noqa: S606
-        from sessions import host, queue
+        from sessions import queue
 
         if name == queue.TURNS:
+            from sessions import host
+
             host.host_turns()
         queue.run_cluster(name)
