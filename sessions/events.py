@@ -42,6 +42,7 @@ class EventType(StrEnum):
     TOOL_STARTED = "agentsite.tool_started"
     WAITING = "agentsite.waiting"
     RECOVERY = "agentsite.recovery"
+    UNKNOWN = "agentsite.unknown"
 
     @property
     def is_own(self) -> bool:
@@ -231,6 +232,14 @@ class Recovery(Payload):
     seconds_lost: float | None = None
 
 
+@dataclass(frozen=True, kw_only=True)
+class Unknown(Payload):
+    """What the log holds and this version cannot read; it is never written."""
+
+    type = EventType.UNKNOWN
+    stored_type: str
+
+
 PAYLOADS: dict[EventType, type[Payload]] = {
     kind.type: kind
     for kind in (
@@ -257,6 +266,7 @@ PAYLOADS: dict[EventType, type[Payload]] = {
         ToolStarted,
         Waiting,
         Recovery,
+        Unknown,
     )
 }
 

@@ -6,22 +6,21 @@ that the log of a session has no gap and no two writers can disagree about its o
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from django.db import connection, transaction
-from django.db.models import QuerySet
+from django.db.models import Max, Min, QuerySet
 from django.utils import timezone
 
 from agents.ids import new_id
+from sandbox.answers import storable as storable_text
 from sessions import bus
-from sessions.events import Draft, EventType, Record, parse
+from sessions.events import Draft, EventType, Payload, Record, Unknown, parse
 from sessions.models import Event, Session, Thread
-
-INLINE_LIMIT = 100_000
-"""Characters of text an event may hold; what is longer goes to a file."""
 
 
 class SessionGone(Exception):
@@ -63,7 +62,7 @@ def append(
     if not drafts:
         return []
     with transaction.atomic():
-        known = _stored_by_key(session_id, drafts)
+        known = _stored_by_key(session_id, drafts, fence)
         fresh = [draft for draft in drafts if draft.idempotency_key not in known]
         if not fresh and fence is None:
             return [known[str(draft.idempotency_key)] for draft in drafts]
@@ -86,10 +85,41 @@ def take_in(
     Raises:
         Fenced: the lease has moved on.
     """
+    return _taken(session_id, queued(session_id).filter(type__in=[*types]), fence)
+
+
+def take_in_interrupts(session_id: str, *, fence: int) -> list[Record]:
+    """Take in what asks for a stop, and the messages whose turn it stops.
+
+    A message that set the session running and that no step has taken in yet is part
+    of what is stopped. One that came later opens the next turn.
+
+    Raises:
+        Fenced: the lease has moved on.
+    """
+    stops = queued(session_id).filter(type=EventType.USER_INTERRUPT)
+    if not stops.exists():
+        return []
+    began = _turn_began(session_id)
+    opening = queued(session_id).filter(type=EventType.USER_MESSAGE, seq__lt=began)
+    return _taken(session_id, stops | opening, fence)
+
+
+def _turn_began(session_id: str) -> int:
+    """When the session was set running; later ones are the ends of retries' waits."""
+    rows = Event.objects.filter(session_id=session_id)
+    idle = rows.filter(type=EventType.SESSION_STATUS_IDLE).aggregate(seq=Max("seq"))
+    running = rows.filter(
+        type=EventType.SESSION_STATUS_RUNNING, seq__gt=idle["seq"] or 0
+    )
+    return running.aggregate(seq=Min("seq"))["seq"] or 0
+
+
+def _taken(session_id: str, rows: QuerySet[Event], fence: int) -> list[Record]:
+    waiting = list(rows)  # only who holds the fence takes in: no lock for the look
+    if not waiting:
+        return []
     with transaction.atomic():
-        waiting = list(queued(session_id).filter(type__in=[*types]))
-        if not waiting:
-            return []
         first = _take_numbers(session_id, len(waiting), fence)
         moment = timezone.now()
         for number, row in enumerate(waiting, start=first):
@@ -179,11 +209,19 @@ def record_of(row: Event) -> Record:
         id=row.id,
         seq=row.seq,
         position=row.position,
-        payload=parse(row.type, row.payload),
+        payload=_payload(row),
         created_at=row.created_at,
         processed_at=row.processed_at,
         private=row.private or {},
     )
+
+
+def _payload(row: Event) -> Payload:
+    """What the row says; an older version may meet what a newer one has written."""
+    try:
+        return parse(row.type, row.payload)
+    except ValueError:
+        return Unknown(stored_type=row.type)
 
 
 def primary_id(session_id: str) -> str:
@@ -220,10 +258,13 @@ def listed(
     return rows
 
 
-def _stored_by_key(session_id: str, drafts: Sequence[Draft]) -> dict[str, Record]:
+def _stored_by_key(
+    session_id: str, drafts: Sequence[Draft], fence: int | None
+) -> dict[str, Record]:
     keys = [draft.idempotency_key for draft in drafts if draft.idempotency_key]
     if not keys:
         return {}
+    _take_numbers(session_id, 0, fence)  # the lock: a twin may be writing the same key
     rows = Event.objects.filter(session_id=session_id, idempotency_key__in=keys)
     return {str(row.idempotency_key): record_of(row) for row in rows}
 
@@ -262,14 +303,35 @@ def _rows(
             seq=number,
             position=None if draft.queued else number,
             type=draft.payload.type.value,
-            payload=draft.payload.to_json(),
-            private=dict(draft.private) if draft.private else None,
+            payload=storable(draft.payload.to_json()),
+            private=storable(draft.private) if draft.private else None,
             created_at=moment,
             processed_at=None if draft.queued else moment,
             idempotency_key=draft.idempotency_key,
         )
         for number, draft in enumerate(drafts, start=first)
     ]
+
+
+def storable(value: Any) -> Any:
+    """The value as every database takes it and every reader can send it on.
+
+    No NUL (PostgreSQL), no half of a surrogate pair (UTF-8), no NaN (JSON).
+    """
+    match value:
+        case str():
+            return value if _is_storable(value) else storable_text(value)
+        case float() if not math.isfinite(value):
+            return str(value)
+        case Mapping():
+            return {storable(str(key)): storable(item) for key, item in value.items()}
+        case list() | tuple():
+            return [storable(item) for item in value]
+    return value
+
+
+def _is_storable(text: str) -> bool:
+    return text.isascii() and "\0" not in text
 
 
 def _nudge(session_id: str, number: int) -> None:

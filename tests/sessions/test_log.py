@@ -7,7 +7,16 @@ import random
 import pytest
 
 from sessions import log
-from sessions.events import AgentMessage, Draft, EventType, UserInterrupt, UserMessage
+from sessions.events import (
+    AgentMessage,
+    AgentToolUse,
+    Draft,
+    EventType,
+    SessionStatusRunning,
+    Unknown,
+    UserInterrupt,
+    UserMessage,
+)
 from sessions.models import Event, Session
 
 pytestmark = pytest.mark.django_db
@@ -163,3 +172,65 @@ def test_records_can_be_read_on_from_a_position(session):
     for n in range(4):
         log.append(session.pk, [said(str(n))])
     assert [record.seq for record in log.records(session.pk, after=2)] == [3, 4]
+
+
+STOP = Draft(payload=UserInterrupt(), queued=True)
+RUNNING = Draft(payload=SessionStatusRunning())
+
+
+def test_a_stop_takes_the_message_along_that_no_step_has_seen(session):
+    fence = hold(session)
+    log.append(session.pk, [asked("a"), RUNNING, STOP])
+    taken = log.take_in_interrupts(session.pk, fence=fence)
+    assert [record.type for record in taken] == ["user.message", "user.interrupt"]
+
+
+def test_a_stop_leaves_later_messages_to_the_next_turn(session):
+    fence = hold(session)
+    log.append(session.pk, [asked("a"), RUNNING])
+    log.take_in(session.pk, fence=fence)
+    log.append(session.pk, [asked("later"), STOP])
+    taken = log.take_in_interrupts(session.pk, fence=fence)
+    assert [record.type for record in taken] == ["user.interrupt"]
+    assert log.has_input(session.pk)
+
+
+def test_without_a_stop_no_message_is_taken_in(session):
+    fence = hold(session)
+    log.append(session.pk, [asked("a"), RUNNING])
+    assert log.take_in_interrupts(session.pk, fence=fence) == []
+    assert log.has_input(session.pk)
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        ("nul \0 here", "nul  here"),
+        ("half \ud83d pair", "half ? pair"),
+        ("Grüße 🎉", "Grüße 🎉"),
+        (float("nan"), "nan"),
+        ({"deep": ["a\0b", {"k\0": float("inf")}]}, {"deep": ["ab", {"k": "inf"}]}),
+    ],
+)
+def test_what_a_database_cannot_hold_is_left_out(session, given, kept):
+    use = AgentToolUse(name="bash", input={"command": given})
+    (written,) = log.append(session.pk, [Draft(payload=use, private={"raw": given})])
+    (stored,) = log.records(session.pk)
+    assert stored.payload.input == written.payload.input == {"command": kept}
+    assert stored.private == {"raw": kept}
+
+
+def test_an_event_of_a_later_version_does_not_hide_the_others(session):
+    log.append(session.pk, [said("a"), said("b")])
+    Event.objects.filter(seq=1).update(type="agent.daydream", payload={"x": 1})
+    unknown, known = log.records(session.pk)
+    assert unknown.payload == Unknown(stored_type="agent.daydream")
+    assert known.type is EventType.AGENT_MESSAGE
+    assert [frame.number for frame in log.since(session.pk, 0)] == [1, 2]
+
+
+def test_a_worker_that_lost_its_lease_writes_nothing_under_a_key(session):
+    hold(session, fence=2)
+    keyed = Draft(payload=said("a").payload, idempotency_key="k")
+    with pytest.raises(log.Fenced):
+        log.append(session.pk, [keyed], fence=1)
