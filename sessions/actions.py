@@ -1,7 +1,7 @@
 """What a person or a program may do with sessions: pages and API call the same verbs.
 
 Every verb asks first whether the actor may, changes state through `lifecycle`, writes
-history through `log`, and raises the refusals of `agents.http.errors`.
+history through `log`, and raises the refusals of `agents.errors`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from django.db import transaction
 
 from agents import definitions, files
 from agents.actors import Actor
-from agents.http.errors import Conflict, InvalidRequest
+from agents.errors import Conflict, InvalidRequest, NotFound
 from agents.models import Act, AgentVersion, Environment, ModelAlias
 from sandbox.spec import UPLOADS
 from sessions import bus, lifecycle, log, queue
@@ -63,7 +63,7 @@ def create_session(
             _mount(actor, session, resource)
         if initial_events:
             _receive(session, initial_events)
-    session.refresh_from_db()
+            session.refresh_from_db()
     return session
 
 
@@ -100,25 +100,35 @@ def send_events(
 ) -> list[Record]:
     """Queue client events and wake the session; an interrupt jumps the queue."""
     actor.require(Act.RUN)
-    _refuse_ended(session)
     with transaction.atomic():
-        return _receive(session, events)
+        return _receive(_locked(session), events)
 
 
-def _refuse_ended(session: Session) -> None:
-    if session.archived_at:
-        raise Conflict(f"session {session.pk} is archived: it takes no more events")
-    if session.status == Status.TERMINATED:
-        raise Conflict(f"session {session.pk} is terminated: it takes no more events")
+def _locked(session: Session) -> Session:
+    """The row as it is now, held until the transaction ends; never one that ended.
+
+    What the caller read may be old: a turn, an archive or a deletion came between.
+    """
+    found = Session.objects.select_for_update().filter(pk=session.pk).first()
+    if found is None:
+        raise NotFound.of("session", session.pk)
+    if found.archived_at:
+        raise Conflict(f"session {found.pk} is archived: it takes no more events")
+    if found.status == Status.TERMINATED:
+        raise Conflict(f"session {found.pk} is terminated: it takes no more events")
+    return found
 
 
 def _receive(session: Session, events: Sequence[Draft]) -> list[Record]:
-    written = log.append(session.pk, events)
+    """Write the events down and start the session. Its row is locked."""
+    thread_id = log.primary_id(session.pk)
+    written = log.append(session.pk, events, thread_id=thread_id)
     kinds = {draft.payload.type for draft in events}
-    if EventType.USER_INTERRUPT in kinds:
-        lifecycle.settle_idle_interrupts(session.pk)
-    if EventType.USER_MESSAGE in kinds:
-        log.append(session.pk, lifecycle.start(session))
+    if session.status == Status.IDLE:
+        if EventType.USER_INTERRUPT in kinds:  # there is nothing to stop
+            log.take_in_interrupts(session.pk, fence=session.fence)
+        if EventType.USER_MESSAGE in kinds:
+            log.append(session.pk, lifecycle.start(session), thread_id=thread_id)
     transaction.on_commit(lambda: bus.wake_hosts(session.pk))
     return written
 
@@ -137,8 +147,8 @@ def update_session(
     `changes` holds the given fields only: `title`, `metadata`, `agent` (`{"tools"}`).
     """
     actor.require(Act.RUN)
-    _refuse_ended(session)
     with transaction.atomic():
+        session = _locked(session)
         changed = _apply(session, changes)
         if changed:
             session.save(update_fields=[*_columns(changed), "updated_at"])
@@ -156,18 +166,21 @@ def _apply(session: Session, changes: Mapping[str, Any]) -> dict[str, Any]:
         merged = definitions.merged_metadata(session.metadata, changes["metadata"])
         if merged != session.metadata:
             changed["metadata"] = session.metadata = merged
-    if "agent" in changes:
-        changed["agent"] = _replace_tools(session, changes["agent"])
+    if "agent" in changes and (agent := _new_agent(session, changes["agent"])):
+        changed["agent"] = agent
     return changed
 
 
-def _replace_tools(session: Session, given: Mapping[str, Any]) -> dict[str, Any]:
+def _new_agent(session: Session, given: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The session's agent with its tools replaced; null where that changes nothing."""
     if session.is_working:
         raise InvalidRequest(
             f"session {session.pk} is {session.status}: interrupt it before its agent"
             " is changed"
         )
     snapshot = definitions.apply_overrides(session.agent_snapshot, given)
+    if snapshot == session.agent_snapshot:
+        return None
     session.agent_snapshot = snapshot
     session.threads.filter(parent=None).update(agent_snapshot=snapshot)
     return snapshot

@@ -9,7 +9,7 @@ import pytest
 from agents.actors import Actor
 from agents.errors import Conflict, Forbidden, InvalidRequest, NotFound
 from agents.models import File, ModelAlias
-from sessions import actions, lifecycle
+from sessions import actions, leases
 from sessions.events import Draft, UserMessage
 from sessions.models import Event, Session, Status
 
@@ -181,6 +181,48 @@ def test_two_initial_messages_are_one_turn(actor, agent, environment):
         environment=environment,
         initial_events=[message("a"), message("b")],
     )
-    lifecycle.claim("host", 1)
+    leases.claim("host", 1)
     started = Event.objects.filter(session=session, type="session.status_running")
     assert started.count() == 1
+
+
+@pytest.fixture
+def stale(session):
+    """The session as somebody read it before something else happened to it."""
+    return Session.objects.get(pk=session.pk)
+
+
+def test_a_message_that_crossed_an_archive_is_refused(actor, session, stale):
+    actions.archive_session(actor, session)
+    with pytest.raises(Conflict, match="archived"):
+        actions.send_events(actor, stale, [message()])
+    assert not Event.objects.filter(type="user.message").exists()
+
+
+def test_a_message_that_crossed_a_deletion_finds_no_session(actor, session, stale):
+    actions.delete_session(actor, session)
+    with pytest.raises(NotFound, match=stale.pk):
+        actions.send_events(actor, stale, [message()])
+
+
+def test_an_update_that_crossed_an_archive_is_refused(actor, session, stale):
+    actions.archive_session(actor, session)
+    with pytest.raises(Conflict, match="archived"):
+        actions.update_session(actor, stale, {"title": "Late"})
+
+
+def test_two_updates_at_once_both_count(actor, session, stale):
+    actions.update_session(actor, session, {"metadata": {"a": "1"}})
+    updated = actions.update_session(actor, stale, {"metadata": {"b": "2"}})
+    assert updated.metadata == {"a": "1", "b": "2"}
+
+
+def test_tools_do_not_change_under_a_turn_that_just_began(actor, session, stale):
+    actions.send_events(actor, session, [message()])
+    with pytest.raises(InvalidRequest, match="interrupt it"):
+        actions.update_session(actor, stale, {"agent": {"tools": []}})
+
+
+def test_the_same_tools_again_leave_no_event(actor, session):
+    actions.update_session(actor, session, {"agent": {"tools": session.tools}})
+    assert not Event.objects.exists()
