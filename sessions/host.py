@@ -9,7 +9,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+import os
 import threading
+import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -17,11 +19,16 @@ from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
 from django.conf import settings
-from django.db import close_old_connections, connections
+from django.db import (
+    InterfaceError,
+    OperationalError,
+    close_old_connections,
+    connections,
+)
 
-from sessions import bus, lifecycle, log, queue
+from sessions import bus, leases, lifecycle, log, queue
 from sessions.harness.contract import LeaseLost
-from sessions.lifecycle import Claim
+from sessions.leases import Claim
 from sessions.liveness import Liveness, place
 from sessions.sandboxes import SiteHands
 from sessions.worker import Hands, Work
@@ -31,9 +38,12 @@ logger = logging.getLogger(__name__)
 POLL_SECONDS = 1.0
 """How often a host looks for work that no wake-up told it of."""
 BEAT_SECONDS = 1.0
-RENEW_SECONDS = lifecycle.LEASE_SECONDS / 4
+RENEW_SECONDS = leases.LEASE_SECONDS / 4
 DRAIN_SECONDS = 8.0
+RESTART_SECONDS = 1.0
+"""How long the process of a host that failed waits before it ends."""
 
+OUTAGE = (OperationalError, InterfaceError)
 Result = TypeVar("Result")
 
 
@@ -51,8 +61,11 @@ class Database:
 
     @staticmethod
     def _run(work: Callable[..., Result], args: Any, kwargs: Any) -> Result:
-        close_old_connections()
-        return work(*args, **kwargs)
+        try:
+            return work(*args, **kwargs)
+        except OUTAGE:
+            close_old_connections()  # a broken one: the next call makes a new one
+            raise
 
     def close(self) -> None:
         self._thread.submit(connections.close_all)
@@ -63,7 +76,7 @@ class Host:
     """Claims runnable sessions up to its slots and works on them until told to drain."""
 
     def __init__(self, *, slots: int, hands: Hands) -> None:
-        self.id = f"{lifecycle.boot_id()}:{place()}:{uuid.uuid4().hex[:8]}"
+        self.id = f"{leases.boot_id()}:{place()}:{uuid.uuid4().hex[:8]}"
         self.slots = slots
         self.hands = hands
         self.database = Database()
@@ -82,17 +95,23 @@ class Host:
                 await self._claim_until_drained()
                 await self._end_turns()
         finally:
-            await self.database(lifecycle.hand_back, self.id)
-            await self.publisher.close()
-            await self.hands.close()
+            for farewell in (self._hand_back, self.publisher.close, self.hands.close):
+                await _tried(farewell)
             await self.database(self._liveness.end)
             self.database.close()
+
+    async def _hand_back(self) -> None:
+        await self.database(leases.hand_back, self.id)
 
     @asynccontextmanager
     async def _helpers(self) -> AsyncIterator[None]:
         """What goes on beside the turns for as long as there are any."""
-        steps = (self._beat, self._renew, self._listen)
-        tasks = [asyncio.create_task(self._forever(step)) for step in steps]
+        steps = (
+            (self._beat, BEAT_SECONDS),
+            (self._renew, RENEW_SECONDS),
+            (self._listen, BEAT_SECONDS),
+        )
+        tasks = [asyncio.create_task(self._forever(*step)) for step in steps]
         try:
             yield
         finally:
@@ -121,8 +140,8 @@ class Host:
         if free <= 0:
             return []
         hosts = max(1, self._liveness.count())
-        share = math.ceil(lifecycle.waiting_count() / hosts)
-        return lifecycle.claim(self.id, min(free, share))
+        share = math.ceil(leases.waiting_count() / hosts)
+        return leases.claim(self.id, min(free, share))
 
     def _begin(self, claim: Claim) -> None:
         work = Work(
@@ -131,6 +150,8 @@ class Host:
             publisher=self.publisher,
             hands=self.hands,
         )
+        if earlier := self.work.get(claim.session_id):
+            earlier.give_up()  # its lease had run out while this host stood still
         self.work[claim.session_id] = work
         task = asyncio.create_task(self._run(work), name=claim.session_id)
         self._tasks.add(task)
@@ -141,31 +162,45 @@ class Host:
             await work.run()
         except (LeaseLost, log.Fenced, log.SessionGone) as gone:
             logger.info("turn given up: %s", gone)
-        except asyncio.CancelledError:
-            logger.info("turn of %s handed over", work.session_id)
-        except Exception:
+        except asyncio.CancelledError as cut:
+            if self._draining.is_set():
+                logger.info("turn of %s handed over", work.session_id)
+            else:  # not by us: somebody's bug, and no reason to hold the lease
+                await self._let_go(work, cut)
+        except Exception as error:
             logger.exception("turn of %s failed", work.session_id)
-            await self.database(lifecycle.retry_later, work.session_id, work.fence)
+            await self._let_go(work, error)
         finally:
             if self.work.get(work.session_id) is work:
                 del self.work[work.session_id]
             self._look.set()
 
+    async def _let_go(self, work: Work, error: BaseException) -> None:
+        """Have it tried again, as soon as the database hears of it."""
+        while True:
+            try:
+                return await self.database(_put_off, work, error)
+            except (log.Fenced, log.SessionGone):
+                return None
+            except OUTAGE:
+                await asyncio.sleep(BEAT_SECONDS)
+
     async def _end_turns(self) -> None:
+        """Cut every turn; what its tools do goes on, for the next host to collect."""
         for task in self._tasks:
             task.cancel()
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=DRAIN_SECONDS)
 
-    async def _forever(self, step: Callable[[], Awaitable[None]]) -> None:
+    async def _forever(
+        self, step: Callable[[], Awaitable[None]], seconds: float
+    ) -> None:
         while True:
             try:
                 await step()
-            except asyncio.CancelledError:
-                raise
             except Exception:
                 logger.exception("%s failed; trying again", step.__name__)
-                await asyncio.sleep(BEAT_SECONDS)
+            await asyncio.sleep(seconds)
 
     async def _beat(self) -> None:
         """Show that this host lives, and let go of what dead ones held."""
@@ -174,20 +209,19 @@ class Host:
             self._look.set()
         for session_id in await self.database(log.interrupted, [*self.work]):
             self._interrupt(session_id)
-        await asyncio.sleep(BEAT_SECONDS)
 
     def _expire_the_dead(self) -> int:
-        owners = lifecycle.owners() - {self.id}
-        return lifecycle.expire(
+        owners = leases.owners() - {self.id}
+        return leases.expire(
             [owner for owner in owners if self._liveness.is_dead(owner)]
         )
 
     async def _renew(self) -> None:
-        held = await self.database(lifecycle.renew, self.id, [*self.work])
-        for session_id, work in list(self.work.items()):
+        working = dict(self.work)  # what is claimed meanwhile is not asked for
+        held = await self.database(leases.renew, self.id, [*working])
+        for session_id, work in working.items():
             if held.get(session_id) != work.fence:
                 work.give_up()
-        await asyncio.sleep(RENEW_SECONDS)
 
     async def _listen(self) -> None:
         """Wake-ups: something to claim, or somebody stops a session held here."""
@@ -202,11 +236,27 @@ class Host:
             work.interrupt()
 
 
+def _put_off(work: Work, error: BaseException) -> None:
+    """Without the database nothing is the turn's fault; what else it was is told."""
+    if isinstance(error, OUTAGE):
+        leases.put_off(work.session_id, fence=work.fence)
+    else:
+        fault = type(error).__name__
+        lifecycle.set_back(work.session_id, fence=work.fence, fault=fault)
+
+
 async def _wait(event: asyncio.Event, seconds: float) -> None:
     try:
         await asyncio.wait_for(event.wait(), seconds)
     except TimeoutError:
         pass
+
+
+async def _tried(farewell: Callable[[], Awaitable[None]]) -> None:
+    try:
+        await farewell()
+    except Exception:
+        logger.exception("%s failed while the host ended", farewell.__qualname__)
 
 
 class HostThread:
@@ -216,6 +266,7 @@ class HostThread:
         self._host: Host | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
+        self._stopping = False
 
     def start(self) -> None:
         """Begin in this process: loop and clients are made after the fork."""
@@ -225,6 +276,7 @@ class HostThread:
 
     def stop(self) -> None:
         """Drain, and wait until every lease is handed back."""
+        self._stopping = True
         if self._host and self._loop and self._thread:
             self._loop.call_soon_threadsafe(self._host.drain)
             self._thread.join(DRAIN_SECONDS + 4)
@@ -232,11 +284,24 @@ class HostThread:
     def _main(self) -> None:
         assert self._loop is not None
         asyncio.set_event_loop(self._loop)
-        self._loop.run_until_complete(self._run())
+        try:
+            self._loop.run_until_complete(self._run())
+        except BaseException:
+            logger.exception("the host of process %d failed", os.getpid())
+        finally:
+            self._loop.close()
+        if not self._stopping:
+            self._end_process()
 
     async def _run(self) -> None:
         self._host = Host(slots=settings.AGENTSITE.slots, hands=SiteHands())
         await self._host.run()
+
+    def _end_process(self) -> None:
+        """End a worker without a host: the cluster puts a new one in its place."""
+        logger.error("process %d ends, since it hosts no turns", os.getpid())
+        time.sleep(RESTART_SECONDS)
+        os._exit(1)
 
 
 def host_turns() -> None:

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from agents import definitions
 from agents.models import Agent, AgentVersion, Environment
+from agents.params import AgentCreate
+from sessions.harness.scripted_model import ScriptedModelServer
+from tests.sessions.hosting import FakeHands
 
 AGENT = {
     "type": "agent",
@@ -55,3 +59,29 @@ def session(actor, agent, environment):
     from sessions import actions
 
     return actions.create_session(actor, agent=agent.latest, environment=environment)
+
+
+@pytest.fixture
+def working_agent(workspace):
+    """An agent with tools, that follows the script in its messages."""
+    params = AgentCreate(
+        name="Worker",
+        model="scripted-demo",
+        tools=[{"type": "agent_toolset_20260401"}],
+    )
+    agent = Agent.objects.create(workspace=workspace, name=params.name)
+    AgentVersion.objects.create(
+        agent=agent, version=1, config=definitions.resolve_agent(params)
+    )
+    return agent
+
+
+@pytest.fixture
+async def model():
+    async with ScriptedModelServer(keep=50) as server:
+        yield server
+
+
+@pytest.fixture
+async def hands(model):
+    return FakeHands(model.url)

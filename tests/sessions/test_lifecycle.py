@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import pytest
-from django.db import connection
 
-from sessions import actions, lifecycle, log
-from sessions.events import Draft, EventType, UserInterrupt, UserMessage
-from sessions.models import Event, Session, Status
+from sessions import actions, leases, lifecycle, log
+from sessions.events import (
+    Draft,
+    EventType,
+    ModelRequestEnd,
+    UserInterrupt,
+    UserMessage,
+)
+from sessions.models import Event, Session, Status, Thread
+from sessions.usage import usage_of
 
 pytestmark = pytest.mark.django_db
 
@@ -17,8 +23,8 @@ def message(text="Go"):
     return Draft(payload=payload, queued=True)
 
 
-HOST_A = f"{lifecycle.boot_id()}:a"
-HOST_B = f"{lifecycle.boot_id()}:b"
+HOST_A = f"{leases.boot_id()}:a"
+HOST_B = f"{leases.boot_id()}:b"
 STOP = Draft(payload=UserInterrupt(), queued=True)
 
 
@@ -31,7 +37,7 @@ def running(actor, session):
 
 @pytest.fixture
 def held(running):
-    (claim,) = lifecycle.claim(HOST_A, 10)
+    (_claim,) = leases.claim(HOST_A, 10)
     running.refresh_from_db()
     return running
 
@@ -39,10 +45,6 @@ def held(running):
 def types(session):
     rows = Event.objects.filter(session=session).order_by("seq")
     return list(rows.values_list("type", flat=True))
-
-
-def test_an_idle_session_is_not_claimed(session):
-    assert lifecycle.claim(HOST_A, 10) == []
 
 
 def test_a_message_makes_it_running_and_says_so(running):
@@ -57,59 +59,6 @@ def test_a_message_makes_it_running_and_says_so(running):
 def test_a_second_message_does_not_say_running_again(actor, running):
     actions.send_events(actor, running, [message("more")])
     assert types(running).count("session.status_running") == 1
-
-
-def test_one_host_claims_it(running):
-    assert [c.session_id for c in lifecycle.claim(HOST_A, 10)] == [running.pk]
-    assert lifecycle.claim(HOST_B, 10) == []
-
-
-def test_a_claim_raises_the_fence(held):
-    assert held.fence == 1
-    assert held.owner == HOST_A
-
-
-def test_it_claims_no_more_than_asked(actor, agent, environment):
-    for _ in range(3):
-        actions.create_session(
-            actor,
-            agent=agent.latest,
-            environment=environment,
-            initial_events=[message()],
-        )
-    assert len(lifecycle.claim(HOST_A, 2)) == 2
-    assert lifecycle.waiting_count() == 1
-
-
-def test_an_expired_lease_is_taken_over(held):
-    Session.objects.update(lease_until=1)
-    (claim,) = lifecycle.claim(HOST_B, 10)
-    assert claim.taken_over
-    assert claim.fence == 2
-
-
-def test_a_dead_host_loses_its_sessions_at_once(held):
-    assert lifecycle.expire([HOST_A]) == 1
-    assert [c.session_id for c in lifecycle.claim(HOST_B, 1)] == [held.pk]
-
-
-@pytest.mark.skipif(
-    connection.vendor == "postgresql", reason="PostgreSQL's clock goes on over boots"
-)
-def test_a_lease_of_another_boot_is_free(held, monkeypatch):
-    monkeypatch.setattr(lifecycle, "boot_id", lambda: "otherboot")
-    assert len(lifecycle.claim(HOST_B, 1)) == 1
-
-
-def test_handing_back_is_no_take_over(held):
-    lifecycle.hand_back(HOST_A)
-    (claim,) = lifecycle.claim(HOST_B, 10)
-    assert not claim.taken_over
-
-
-def test_renewing_tells_what_is_still_held(held):
-    assert lifecycle.renew(HOST_A, [held.pk]) == {held.pk: 1}
-    assert lifecycle.renew(HOST_B, [held.pk]) == {}
 
 
 def test_a_turn_ends_with_usage_then_idle(held):
@@ -155,8 +104,8 @@ def test_an_interrupt_of_an_idle_session_changes_nothing(actor, session):
 
 
 def test_a_worker_that_lost_its_lease_cannot_end_the_turn(held):
-    lifecycle.expire([HOST_A])
-    lifecycle.claim(HOST_B, 1)
+    leases.expire([HOST_A])
+    leases.claim(HOST_B, 1)
     with pytest.raises(log.Fenced):
         lifecycle.finish(held.pk, fence=1)
 
@@ -174,8 +123,101 @@ def test_rescheduling_says_so_and_goes_on(held):
     ]
 
 
-def test_usage_is_summed(held):
+def test_an_interrupt_that_came_too_late_is_taken_in_with_the_end(actor, held):
+    log.take_in(held.pk, fence=1)
+    actions.send_events(actor, held, [STOP])
+    assert lifecycle.finish(held.pk, fence=1)
+    assert not log.has_interrupt(held.pk)
+    assert types(held).count("session.status_running") == 1
+
+
+def test_a_late_interrupt_still_parts_the_turn_from_what_follows(actor, held):
+    log.take_in(held.pk, fence=1)
+    actions.send_events(actor, held, [STOP, message("instead")])
+    assert not lifecycle.finish(held.pk, fence=1)
+    assert types(held)[-3:] == [
+        "session.status_idle",
+        "session.status_running",
+        "session.thread_status_running",
+    ]
+    assert not log.has_interrupt(held.pk)
+    assert log.has_input(held.pk)
+
+
+def ended(**usage):
+    by_ttl = {"ephemeral_5m_input_tokens": 3, "ephemeral_1h_input_tokens": 4}
+    payload = ModelRequestEnd(model_request_start_id="sevt_1", model_usage=usage)
+    return Draft(payload=payload, private={"cache_creation": by_ttl})
+
+
+def test_usage_is_summed_by_how_long_the_cache_keeps(held):
+    thread = held.threads.get()
+    spent = ended(input_tokens=5, output_tokens=2, cache_creation_input_tokens=7)
     for _ in range(2):
-        lifecycle.count_usage(held.pk, {"input_tokens": 5, "output_tokens": 2})
+        lifecycle.append_and_count(held.pk, [spent], fence=1, thread_id=thread.pk)
     held.refresh_from_db()
-    assert lifecycle.usage_of(held)["input_tokens"] == 10
+    used = usage_of(held)
+    assert (used["input_tokens"], used["output_tokens"]) == (10, 4)
+    assert used["cache_creation"] == {
+        "ephemeral_5m_input_tokens": 6,
+        "ephemeral_1h_input_tokens": 8,
+    }
+
+
+def test_each_thread_has_its_own_usage(held):
+    primary = held.threads.get()
+    child = Thread.objects.create(session=held, parent=primary, agent_snapshot={})
+    for thread in (primary, child):
+        lifecycle.append_and_count(
+            held.pk, [ended(input_tokens=5)], fence=1, thread_id=thread.pk
+        )
+    child.refresh_from_db()
+    held.refresh_from_db()
+    assert child.usage["input_tokens"] == 5
+    assert held.usage["input_tokens"] == 10
+
+
+def test_the_clock_of_a_session_that_cannot_be_recovered_stands_still(held):
+    error = {"type": "unknown_error", "message": "Lost.", "retry_status": {}}
+    lifecycle.terminate(held.pk, fence=1, error=error)
+    held.refresh_from_db()
+    assert held.running_since is None
+    assert (held.status, held.owner) == (Status.TERMINATED, "")
+
+
+def test_archiving_what_has_ended_says_nothing_twice(held):
+    stale = Session.objects.get(pk=held.pk)
+    error = {"type": "unknown_error", "message": "Lost.", "retry_status": {}}
+    lifecycle.terminate(held.pk, fence=1, error=error)
+    assert lifecycle.archive(stale)
+    assert types(held).count("session.status_terminated") == 1
+
+
+def test_a_fault_of_ours_is_an_error_in_the_log_and_tried_again(held):
+    lifecycle.set_back(held.pk, fence=1, fault="KeyError")
+    held.refresh_from_db()
+    assert (held.status, held.owner) == (Status.RESCHEDULING, "")
+    error = Event.objects.get(session=held, type="session.error").payload["error"]
+    assert "KeyError" in error["message"]
+    assert held.pk in error["message"]
+    assert error["retry_status"] == {"type": "retrying"}
+    assert leases.claim(HOST_B, 1) == []
+    Session.objects.update(retry_at=1)
+    (claim,) = leases.claim(HOST_B, 1)
+    assert not claim.taken_over
+
+
+def test_a_fault_that_stays_ends_the_turn(held):
+    for _ in range(lifecycle.FAULTS + 1):
+        Session.objects.update(retry_at=None, owner=HOST_A)
+        lifecycle.set_back(held.pk, fence=1, fault="KeyError")
+    held.refresh_from_db()
+    assert held.status == Status.IDLE
+    assert held.stop_reason == {"type": "retries_exhausted"}
+
+
+def test_whoever_lost_the_lease_cannot_say_that_the_turn_failed(held):
+    leases.expire([HOST_A])
+    leases.claim(HOST_B, 1)
+    with pytest.raises(log.Fenced):
+        lifecycle.set_back(held.pk, fence=1, fault="KeyError")

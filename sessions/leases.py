@@ -1,0 +1,154 @@
+"""Leases: which host works on which session, since which claim, and until when.
+
+A session that is working and whose lease is free is claimable. A claim raises the
+fence, so that whoever held the lease before can no longer write.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from django.db import connection, transaction
+from django.db.models import BooleanField, F, Q
+from django.db.models.expressions import RawSQL
+
+from sessions import bus
+from sessions.models import Session
+
+LEASE_SECONDS = 15.0
+"""How long a host that says nothing keeps its sessions, where its death goes unseen."""
+
+RETRY_SECONDS = 2.0
+LONGEST_RETRY = 300.0
+
+# Word for word the condition of the index `session_claimable`: with parameters in its
+# place SQLite reads every session there is, several times a second.
+WORKING = RawSQL(
+    "status IN ('running', 'rescheduling')", [], output_field=BooleanField()
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Claim:
+    """A session that a host now holds."""
+
+    session_id: str
+    fence: int
+    taken_over: bool  # somebody held it before and did not give it back
+    seconds_lost: float | None = None  # since that one was last heard of
+
+
+def lease_clock() -> float:
+    """Seconds on a clock that nobody sets.
+
+    PostgreSQL's own on several machines; on SQLite, which is one machine, the boot
+    clock, since its `now()` is the wall clock.
+    """
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT extract(epoch FROM clock_timestamp())")
+            return float(cursor.fetchone()[0])
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+@cache
+def boot_id() -> str:
+    """Which boot of this machine this is; the boot clock begins anew with each."""
+    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()[:8]
+
+
+def claimable(now: float) -> Q:
+    """The condition under which a session may be claimed."""
+    free = Q(owner="") | Q(lease_until__lt=now)
+    if connection.vendor == "sqlite":
+        free |= ~Q(owner__startswith=boot_id())
+    # What lies further ahead than any retry was set before the machine booted anew.
+    ahead = Q(retry_at__gt=now + LONGEST_RETRY)
+    due = Q(retry_at=None) | Q(retry_at__lte=now) | ahead
+    return Q(WORKING) & due & free
+
+
+def waiting_count() -> int:
+    """How many sessions wait for a host."""
+    return Session.objects.filter(claimable(lease_clock())).count()
+
+
+def claim(host: str, limit: int) -> list[Claim]:
+    """Take up to `limit` sessions for a host, oldest wait first."""
+    if limit < 1:
+        return []
+    with transaction.atomic():
+        now = lease_clock()
+        waiting = Session.objects.filter(claimable(now)).order_by("updated_at")
+        # What another host is just claiming is left to it; SQLite knows one writer.
+        found = waiting.select_for_update(skip_locked=True).only(
+            "pk", "owner", "fence", "lease_until"
+        )[:limit]
+        return [_claimed(session, host, now) for session in found]
+
+
+def _claimed(session: Session, host: str, now: float) -> Claim:
+    Session.objects.filter(pk=session.pk).update(
+        owner=host,
+        fence=F("fence") + 1,
+        lease_until=now + LEASE_SECONDS,
+        retry_at=None,
+    )
+    return Claim(
+        session_id=session.pk,
+        fence=session.fence + 1,
+        taken_over=bool(session.owner),
+        seconds_lost=_silence(session, now) if session.owner else None,
+    )
+
+
+def _silence(session: Session, now: float) -> float | None:
+    """Seconds since the lease was last renewed; null where another boot did it."""
+    renewed = abs(session.lease_until or 0) - LEASE_SECONDS
+    return round(now - renewed, 1) if 0 < renewed < now else None
+
+
+def renew(host: str, session_ids: Collection[str]) -> dict[str, int]:
+    """Renew leases; return the fence of each session the host still holds."""
+    if not session_ids:
+        return {}
+    until = lease_clock() + LEASE_SECONDS
+    held = Session.objects.filter(owner=host, pk__in=session_ids)
+    held.update(lease_until=until)
+    return dict(held.values_list("pk", "fence"))
+
+
+def hand_back(host: str) -> int:
+    """Give every lease back, so that another host may go on at once."""
+    count = Session.objects.filter(WORKING, owner=host).update(
+        owner="", lease_until=None
+    )
+    if count:
+        transaction.on_commit(lambda: bus.wake_hosts(""))
+    return count
+
+
+def put_off(session_id: str, *, fence: int, seconds: float = RETRY_SECONDS) -> None:
+    """Let go of a session that this host could not work on; any host tries it soon."""
+    Session.objects.filter(pk=session_id, fence=fence).update(
+        owner="", lease_until=None, retry_at=lease_clock() + seconds
+    )
+
+
+def owners() -> set[str]:
+    """The hosts that hold sessions now."""
+    held = Session.objects.filter(WORKING, lease_until__gt=0).exclude(owner="")
+    return set(held.values_list("owner", flat=True).distinct())
+
+
+def expire(hosts: Collection[str]) -> int:
+    """Let go of what dead hosts held. The owner stays named: it is a take-over."""
+    if not hosts:
+        return 0
+    held = Session.objects.filter(WORKING, owner__in=hosts, lease_until__gt=0)
+    # Below zero it is over, and still tells when it was renewed last.
+    return held.update(lease_until=-F("lease_until"))

@@ -1,0 +1,52 @@
+"""What a turn reads once, at its beginning, and the files it may ask for later."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from agents.models import File
+from sessions import log
+from sessions.harness.contract import FileUnavailable
+from sessions.models import Session, Thread
+
+
+@dataclass(frozen=True, kw_only=True)
+class Opened:
+    """A session as it was when the turn began."""
+
+    session: Session
+    thread_id: str
+    files: tuple[tuple[str, Path], ...]  # where it is mounted, where its bytes lie
+    interrupted: bool
+
+
+def load(session_id: str) -> Opened:
+    """Read what a turn needs to know.
+
+    Raises:
+        log.SessionGone: it was deleted.
+    """
+    threads = Thread.objects.select_related("session").filter(parent=None)
+    thread = threads.filter(session=session_id).first()
+    if thread is None:
+        raise log.SessionGone(session_id)
+    return Opened(
+        session=thread.session,
+        thread_id=thread.pk,
+        files=_files(thread.session),
+        interrupted=log.has_interrupt(session_id),
+    )
+
+
+def _files(session: Session) -> tuple[tuple[str, Path], ...]:
+    mounted = dict(session.resources.values_list("file_id", "mount_path"))
+    files = File.objects.filter(pk__in=mounted)
+    return tuple((mounted[file.pk], file.path) for file in files)
+
+
+def read_file(workspace_id: str, file_id: str) -> tuple[str, bytes]:
+    file = File.objects.filter(pk=file_id, workspace=workspace_id).first()
+    if file is None or not file.path.exists():
+        raise FileUnavailable(f"file {file_id} does not exist any more")
+    return file.mime_type, file.path.read_bytes()

@@ -1,0 +1,265 @@
+"""A turn as its host offers it to a harness: over the log, a sandbox and the bus."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, Protocol, TypeVar
+
+from agents.ids import new_id
+from sandbox.base import Sandbox
+from sandbox.errors import OutcomeUnknown, SandboxError, SandboxGone
+from sandbox.spec import ToolOutcome
+from sessions import bus, lifecycle, log
+from sessions.events import (
+    AgentToolResult,
+    Draft,
+    Record,
+    Recovery,
+    ToolStarted,
+    Waiting,
+)
+from sessions.harness.contract import (
+    LeaseLost,
+    ToolCall,
+    ToolResult,
+)
+from sessions.harness.standing import open_requests, unanswered
+from sessions.opened import Opened, read_file
+from sessions.results import bounded, failed, result_of
+
+logger = logging.getLogger(__name__)
+
+READS_ONLY = frozenset({"read", "glob", "grep"})
+"""Tools that may be run again when their outcome was lost."""
+
+STOP_SECONDS = 40.0
+"""How long an interrupt waits for tools to stop before the turn ends without that."""
+
+Result = TypeVar("Result")
+
+
+class Database(Protocol):
+    """Runs a function in the host's database thread."""
+
+    async def __call__(
+        self, work: Callable[..., Result], *args: Any, **kwargs: Any
+    ) -> Result: ...
+
+
+class Sandboxes(Protocol):
+    async def sandbox(
+        self, opened: Opened, waiting: Callable[[str], Awaitable[None]]
+    ) -> Sandbox:
+        """Return the session's sandbox; `waiting` hears what it waits for.
+
+        Raises SandboxError.
+        """
+
+
+class HostedTurn:
+    """What the harness sees of its host (`harness.contract.Turn`)."""
+
+    def __init__(
+        self,
+        *,
+        opened: Opened,
+        fence: int,
+        database: Database,
+        publisher: bus.Publisher,
+        sandboxes: Sandboxes,
+    ) -> None:
+        self.session_id = opened.session.pk
+        self.thread_id = opened.thread_id
+        self.agent: Mapping[str, Any] = opened.session.agent_snapshot
+        self.system_notes = tuple(
+            f"A file is mounted at {path}." for path, _ in opened.files
+        )
+        self._opened = opened
+        self._fence = fence
+        self._database = database
+        self._publisher = publisher
+        self._sandboxes = sandboxes
+        self._sandbox: Sandbox | None = None
+        self._opening = asyncio.Lock()
+        self._records: list[Record] = []
+
+    # The log.
+
+    async def records(self) -> Sequence[Record]:
+        """The whole thread, read once; after that only what came since."""
+        known = self._records[-1].position if self._records else 0
+        self._records += await self._database(
+            log.records, self.session_id, thread_id=self.thread_id, after=known
+        )
+        return [*self._records]
+
+    def new_id(self) -> str:
+        return new_id("sevt")
+
+    async def take_in(self) -> Sequence[Record]:
+        return await self._fenced(log.take_in, self.session_id)
+
+    async def take_in_interrupts(self) -> None:
+        await self._fenced(log.take_in_interrupts, self.session_id)
+
+    async def emit(self, *drafts: Draft) -> Sequence[Record]:
+        self._publisher.flush(self.session_id)
+        return await self._fenced(
+            lifecycle.append_and_count,
+            self.session_id,
+            drafts,
+            thread_id=self.thread_id,
+        )
+
+    async def back_off(self, seconds: float) -> None:
+        await self._fenced(lifecycle.reschedule, self.session_id)
+        await asyncio.sleep(seconds)
+        await self._fenced(lifecycle.go_on, self.session_id)
+
+    async def _fenced(
+        self, write: Callable[..., Result], *args: Any, **kwargs: Any
+    ) -> Result:
+        try:
+            return await self._database(write, *args, fence=self._fence, **kwargs)
+        except log.Fenced as fenced:
+            raise LeaseLost(str(fenced)) from fenced
+
+    def preview(self, frame: Mapping[str, Any]) -> None:
+        self._publisher.publish_delta(self.session_id, frame)
+
+    async def load_file(self, file_id: str) -> tuple[str, bytes]:
+        return await self._database(
+            read_file, self._opened.session.workspace_id, file_id
+        )
+
+    # Tools.
+
+    async def execute(self, call: ToolCall) -> ToolResult:
+        """Run a tool: intent first, then the sandbox, then the result."""
+        earlier = call.id in _started(self._records)
+        result = bounded(await (self._resume(call) if earlier else self._run(call)))
+        answer = AgentToolResult(
+            tool_use_id=call.id, content=result.content, is_error=result.is_error
+        )
+        await self.emit(Draft(payload=answer, idempotency_key=f"result:{call.id}"))
+        return result
+
+    async def _run(self, call: ToolCall) -> ToolResult:
+        try:
+            sandbox = await self._open_sandbox()
+        except SandboxError as error:
+            return failed(f"The sandbox could not be started: {error}")
+        intent = ToolStarted(tool_use_id=call.id)
+        await self.emit(Draft(payload=intent, idempotency_key=f"start:{call.id}"))
+        try:
+            return result_of(await self._execute(sandbox, call))
+        except OutcomeUnknown as lost:
+            return failed(
+                f"The sandbox was lost during this call ({lost}). Its outcome is unknown:"
+                " it may have happened, in part or in whole. Files are kept, processes"
+                " are not. Look before you repeat it."
+            )
+        except SandboxError as error:
+            return failed(str(error))
+
+    async def _execute(self, sandbox: Sandbox, call: ToolCall) -> ToolOutcome:
+        """Ask the sandbox; a new one where that one is gone and heard nothing."""
+        try:
+            return await sandbox.execute(call.id, call.name, call.input)
+        except OutcomeUnknown:
+            await self._part_from(sandbox)
+            raise
+        except SandboxGone:
+            await self._part_from(sandbox)
+            sandbox = await self._open_sandbox()
+            return await sandbox.execute(call.id, call.name, call.input)
+
+    async def _resume(self, call: ToolCall) -> ToolResult:
+        """Answer a call whose worker died: collect, run again, or say unknown."""
+        try:
+            sandbox = await self._open_sandbox()
+            remembered = await sandbox.outcome(call.id)
+            if remembered is not None or call.name in READS_ONLY:
+                told = "collected" if remembered is not None else "re-run"
+                await self._tell_recovery(call, told)
+                return result_of(await self._execute(sandbox, call))
+        except SandboxError as error:
+            logger.info("recovering %s: %s", call.id, error)
+        await self._tell_recovery(call, "unknown")
+        return failed(
+            "The worker that ran this call was replaced before the answer came, and the"
+            " sandbox does not know how it ended. Its outcome is unknown: it may have"
+            " happened, in part or in whole. Look before you repeat it."
+        )
+
+    async def _tell_recovery(self, call: ToolCall, outcome: str) -> None:
+        told = {"tool_use_id": call.id, "name": call.name, "outcome": outcome}
+        await self.emit(Draft(payload=Recovery(calls=[told])))
+
+    async def what_was_cut(self) -> str:
+        """What an earlier worker left unfinished, in words."""
+        records = await self.records()
+        started = _started(records)
+        calls = [call.name for call in unanswered(records) if call.id in started]
+        if calls:
+            return f"while it waited for {', '.join(calls)}"
+        if open_requests(records):
+            return "during a model request, which is made again"
+        return "between two steps"
+
+    async def stop_tools(self) -> None:
+        """End the process trees of the calls that run, an earlier worker's too."""
+        records = await self.records()
+        started = _started(records)
+        calls = [call for call in unanswered(records) if call.id in started]
+        if not calls:
+            return
+        try:
+            async with asyncio.timeout(STOP_SECONDS):
+                sandbox = await self._open_sandbox()
+                await asyncio.gather(*(sandbox.cancel(call.id) for call in calls))
+        except (SandboxError, TimeoutError) as error:
+            logger.warning("stopping the tools of %s: %s", self.session_id, error)
+
+    # The sandbox.
+
+    async def _open_sandbox(self) -> Sandbox:
+        async with self._opening:
+            if self._sandbox is None:
+                self._sandbox = await self._provision()
+            return self._sandbox
+
+    async def _provision(self) -> Sandbox:
+        told: list[str] = []
+
+        async def waiting(reason: str) -> None:
+            if reason not in told:
+                told.append(reason)
+                await self.emit(Draft(payload=Waiting(reason=reason)))
+
+        try:
+            return await self._sandboxes.sandbox(self._opened, waiting)
+        finally:
+            if told:
+                await self.emit(Draft(payload=Waiting(reason=told[-1], over=True)))
+
+    async def _part_from(self, sandbox: Sandbox) -> None:
+        """Forget a sandbox that is lost; a call beside this one may have done so."""
+        if self._sandbox is sandbox:
+            self._sandbox = None
+            await sandbox.close()
+
+    async def close(self) -> None:
+        if self._sandbox is not None:
+            await self._part_from(self._sandbox)
+
+
+def _started(records: Sequence[Record]) -> set[str]:
+    """The calls with an intent: they may have had effects."""
+    return {
+        record.payload.tool_use_id
+        for record in records
+        if isinstance(record.payload, ToolStarted)
+    }
