@@ -41,13 +41,19 @@ class Liveness:
         self._locked_on: object = None
 
     def begin(self) -> None:
-        self._handle = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o660)
-        fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        self._lock_file()
         self.beat(0)
+
+    def _lock_file(self) -> None:
+        self._handle = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o660)
+        fcntl.flock(self._handle, fcntl.LOCK_EX)  # who looks holds it for a moment
 
     def beat(self, sessions: int) -> None:
         """Write what the health page shows: when this host last lived, and its load."""
         assert self._handle is not None
+        if not os.fstat(self._handle).st_nlink:  # somebody tidied up
+            os.close(self._handle)
+            self._lock_file()
         self._hold_advisory_lock()
         text = json.dumps({"host": self.host, "at": time.time(), "sessions": sessions})
         os.pwrite(self._handle, text.encode().ljust(240), 0)
@@ -115,8 +121,10 @@ def _is_locked(path: Path) -> bool:
     """Whether a living process holds the lock; the kernel drops a dead one's."""
     try:
         handle = os.open(path, os.O_RDWR)
-    except OSError:
+    except FileNotFoundError:
         return False
+    except OSError:  # it cannot be looked at: nobody is dead for that
+        return True
     try:
         fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
