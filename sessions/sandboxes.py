@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import grp
 import os
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from functools import cache
 from typing import Any
@@ -15,14 +16,22 @@ from sandbox import image_status
 from sandbox.base import Provider, Sandbox
 from sandbox.docker_provider import DockerProvider
 from sandbox.egress.client import EgressClient
-from sandbox.errors import ImageMissing, ProvisionFailed
+from sandbox.errors import (
+    EgressUnavailable,
+    EngineUnavailable,
+    ImageMissing,
+    ProvisionFailed,
+)
 from sandbox.images import base_image_tag
 from sandbox.spec import FileMount, NetworkPolicy, SandboxSpec
 from sessions.harness.anthropic_model import AnthropicModel
 from sessions.harness.model import Model
-from sessions.worker import Opened
+from sessions.opened import Opened
 
 LOOK_SECONDS = 1.0
+PATIENCE = 60.0
+"""How long a turn waits for an engine or a proxy that may just be starting again."""
+
 SCRIPTED_PREFIX = "scripted-"
 
 
@@ -59,12 +68,19 @@ class SiteHands:
     async def sandbox(
         self, opened: Opened, waiting: Callable[[str], Awaitable[None]]
     ) -> Sandbox:
+        # In a thread: what the image is called takes reading files and asking pip.
+        spec = await asyncio.to_thread(spec_of, opened)
+        until = time.monotonic() + PATIENCE
         while True:
             try:
-                return await self._provider.provision(spec_of(opened))
+                return await self._provider.provision(spec)
             except ImageMissing:
-                await waiting(_why_no_image())
-                await asyncio.sleep(LOOK_SECONDS)
+                await waiting(await asyncio.to_thread(_why_no_image))
+            except (EngineUnavailable, EgressUnavailable) as error:
+                if time.monotonic() > until:
+                    raise
+                await waiting(f"Waiting for what runs sandboxes: {error}")
+            await asyncio.sleep(LOOK_SECONDS)
 
     def model(self, agent: Mapping[str, Any]) -> Model:
         scripted = agent["model"]["id"].startswith(SCRIPTED_PREFIX)
