@@ -20,7 +20,9 @@ SUITES = (
     "tests/sessions/test_log.py",
     "tests/sessions/test_lifecycle.py",
     "tests/sessions/test_actions.py",
+    "tests/sessions/test_leases.py",
     "tests/sessions/test_host.py",
+    "tests/sessions/test_host_faults.py",
 )
 
 
