@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from django.conf import settings
 from django.http import HttpRequest
+
+from agents.forms import SCRIPTED
 
 CLIENT = """import anthropic
 
@@ -26,7 +29,7 @@ agent = client.beta.agents.create(
     model="{model}",
     tools=[{{"type": "agent_toolset_20260401"}}],
 )
-environment = client.beta.environments.create(name="default-2")
+environment = client.beta.environments.list().data[0]
 session = client.beta.sessions.create(agent=agent.id, environment_id=environment.id)
 client.beta.sessions.events.send(
     session.id,
@@ -44,7 +47,8 @@ def run_agent(request: HttpRequest, agent_id: str) -> str:
 
 
 def whole_run(request: HttpRequest) -> str:
-    return _client(request, KEY) + WHOLE.format(model="sonnet")
+    has_key = settings.AGENTSITE.anthropic_api_key.get_secret_value()
+    return _client(request, KEY) + WHOLE.format(model="sonnet" if has_key else SCRIPTED)
 
 
 def first_call(request: HttpRequest, key: str) -> str:

@@ -123,3 +123,13 @@ def test_what_could_not_be_sent_is_kept(open_page, start, complaints):
     page.reload()
     expect(box).to_have_value("Do not lose me.")
     assert "409" in complaints.pop()
+
+
+def test_who_was_signed_out_meanwhile_loses_no_text(open_page, start):
+    page = open_page(start())
+    box = page.get_by_label("Message the agent")
+    box.fill("Do not lose me.")
+    page.context.clear_cookies(name="agentsite")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("alert")).to_contain_text("signed out")
+    expect(box).to_have_value("Do not lose me.")

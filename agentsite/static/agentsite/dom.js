@@ -79,6 +79,7 @@ export async function send(form) {
   const response = await fetch(form.action, {
     method: "POST", body: new FormData(form), headers: { Accept: "application/json" },
   });
+  if (response.redirected) throw new Error("You are signed out: sign in again in another tab.");
   if (response.ok) return;
   const said = await response.json().catch(() => ({}));
   throw new Error(said.message || `The site answered ${response.status}.`);
