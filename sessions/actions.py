@@ -7,6 +7,7 @@ history through `log`, and raises the refusals of `agents.errors`.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from django.db import transaction
@@ -121,16 +122,21 @@ def _locked(session: Session) -> Session:
 
 def _receive(session: Session, events: Sequence[Draft]) -> list[Record]:
     """Write the events down and start the session. Its row is locked."""
-    thread_id = log.primary_id(session.pk)
-    written = log.append(session.pk, events, thread_id=thread_id)
-    kinds = {draft.payload.type for draft in events}
+    thread = session.threads.get(parent=None)
+    started: list[Draft] = []
     if session.status == Status.IDLE:
-        if EventType.USER_INTERRUPT in kinds:  # there is nothing to stop
-            log.take_in_interrupts(session.pk, fence=session.fence)
-        if EventType.USER_MESSAGE in kinds:
-            log.append(session.pk, lifecycle.start(session), thread_id=thread_id)
+        events = [_without_effect(draft) for draft in events]
+        if any(draft.payload.type is EventType.USER_MESSAGE for draft in events):
+            started = lifecycle.start(thread)
+    written = log.append(session.pk, [*events, *started], thread_id=thread.pk)
     transaction.on_commit(lambda: bus.wake_hosts(session.pk))
-    return written
+    return written[: len(events)]
+
+
+def _without_effect(draft: Draft) -> Draft:
+    """A stop that finds nothing to stop is taken in at once."""
+    is_stop = draft.payload.type is EventType.USER_INTERRUPT
+    return replace(draft, queued=False) if is_stop else draft
 
 
 def interrupt(actor: Actor, session: Session) -> None:

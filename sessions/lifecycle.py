@@ -15,6 +15,7 @@ from django.utils import timezone
 from sessions import leases, log, usage
 from sessions.events import (
     Draft,
+    EventType,
     Payload,
     Record,
     SessionError,
@@ -39,18 +40,18 @@ FAULTS = 5
 """How often in a row a turn may fail on our side before it is given up."""
 
 
-def start(session: Session) -> list[Draft]:
-    """Set an idle session running; return the events that tell of it.
+def start(thread: Thread) -> list[Draft]:
+    """Set the idle session of a primary thread running; return what tells of it.
 
     The caller appends them in the same transaction, behind what woke the session.
     """
     moment = timezone.now()
-    woken = Session.objects.filter(pk=session.pk, status=Status.IDLE).update(
+    idle = Session.objects.filter(pk=thread.session_id, status=Status.IDLE)
+    woken = idle.update(
         status=Status.RUNNING, stop_reason=None, running_since=moment, updated_at=moment
     )
     if not woken:
         return []
-    thread = _primary(session.pk)
     _set_thread(thread, Status.RUNNING)
     return [
         Draft(payload=SessionStatusRunning()),
@@ -77,14 +78,17 @@ def finish(
     """
     with transaction.atomic():
         _hold(session_id, fence)
-        stopped = bool(log.take_in_interrupts(session_id, fence=fence))
-        waiting = log.has_input(session_id)
-        if waiting and not (cut or stopped):
+        queued = log.queued_types(session_id)
+        if EventType.USER_INTERRUPT in queued:
+            log.take_in_interrupts(session_id, fence=fence)
+            queued, cut = log.queued_types(session_id), True
+        waiting = EventType.USER_MESSAGE in queued
+        if waiting and not cut:
             return False
         thread = _primary(session_id)
         _go_idle(thread, fence, stop_reason, stop_details, release=not waiting)
         if waiting:
-            _append(thread, start(thread.session), fence)
+            _append(thread, start(thread), fence)
     return not waiting
 
 
@@ -242,6 +246,8 @@ def append_and_count(
     session_id: str, drafts: Sequence[Draft], *, fence: int, thread_id: str
 ) -> list[Record]:
     """Append a turn's events; model usage among them is summed with the same commit."""
+    if not any(usage.ends_request(draft) for draft in drafts):
+        return log.append(session_id, drafts, fence=fence, thread_id=thread_id)
     with transaction.atomic():
         written = log.append(session_id, drafts, fence=fence, thread_id=thread_id)
         usage.count(session_id, thread_id, drafts)

@@ -338,9 +338,10 @@ def _nudge(session_id: str, number: int) -> None:
     transaction.on_commit(lambda: bus.nudge(session_id, number))
 
 
-def has_input(session_id: str) -> bool:
-    """Say whether a message waits to be taken in."""
-    return queued(session_id).filter(type=EventType.USER_MESSAGE).exists()
+def queued_types(session_id: str) -> set[str]:
+    """The types of client events that no turn has taken in yet."""
+    waiting = Event.objects.filter(session_id=session_id, position=None)
+    return set(waiting.values_list("type", flat=True))
 
 
 def has_interrupt(session_id: str) -> bool:
@@ -356,8 +357,3 @@ def interrupted(session_ids: Sequence[str]) -> list[str]:
         session_id__in=session_ids, position=None, type=EventType.USER_INTERRUPT
     )
     return list(waiting.values_list("session_id", flat=True).distinct())
-
-
-def has_key(session_id: str, key: str) -> bool:
-    """Say whether an event was written under this idempotency key."""
-    return Event.objects.filter(session_id=session_id, idempotency_key=key).exists()

@@ -21,7 +21,7 @@ HOUR = "ephemeral_1h_input_tokens"
 
 def count(session_id: str, thread_id: str, drafts: Iterable[Draft]) -> None:
     """Add what the model requests among these events used. Joins the transaction."""
-    used = [_used(draft) for draft in drafts if _ends_request(draft)]
+    used = [_used(draft) for draft in drafts if ends_request(draft)]
     if not any(any(each.values()) for each in used):
         return
     thread = Thread.objects.select_related("session").only("usage", "session__usage")
@@ -58,7 +58,7 @@ def active_seconds(session: Session) -> float:
     return session.active_seconds + max(0.0, running)
 
 
-def _ends_request(draft: Draft) -> bool:
+def ends_request(draft: Draft) -> bool:
     return draft.payload.type is EventType.MODEL_REQUEST_END
 
 

@@ -71,7 +71,7 @@ def test_taking_in_leaves_other_types_waiting(session):
     log.append(session.pk, [asked("a"), Draft(payload=UserInterrupt(), queued=True)])
     taken = log.take_in(session.pk, fence=fence, types=[EventType.USER_INTERRUPT])
     assert [record.type for record in taken] == [EventType.USER_INTERRUPT]
-    assert log.has_input(session.pk)
+    assert "user.message" in log.queued_types(session.pk)
 
 
 def test_numbers_have_no_gap_whatever_happens(session):
@@ -192,14 +192,14 @@ def test_a_stop_leaves_later_messages_to_the_next_turn(session):
     log.append(session.pk, [asked("later"), STOP])
     taken = log.take_in_interrupts(session.pk, fence=fence)
     assert [record.type for record in taken] == ["user.interrupt"]
-    assert log.has_input(session.pk)
+    assert "user.message" in log.queued_types(session.pk)
 
 
 def test_without_a_stop_no_message_is_taken_in(session):
     fence = hold(session)
     log.append(session.pk, [asked("a"), RUNNING])
     assert log.take_in_interrupts(session.pk, fence=fence) == []
-    assert log.has_input(session.pk)
+    assert "user.message" in log.queued_types(session.pk)
 
 
 @pytest.mark.parametrize(
