@@ -208,6 +208,6 @@ def test_without_workers_the_page_says_so_and_goes_on_when_they_come(
         picture(page, "no-worker")
     finally:
         site.start_workers()
-    expect(page.locator("#transcript")).to_contain_text("At last.")
+    expect(page.locator(".prose")).to_have_text("At last.")
     is_idle(page)
     expect(page.locator("#no-worker")).to_be_hidden()
