@@ -23,6 +23,7 @@ SUITES = (
     "tests/sessions/test_leases.py",
     "tests/sessions/test_host.py",
     "tests/sessions/test_host_faults.py",
+    "tests/sessions/test_races.py",
 )
 
 
