@@ -99,6 +99,7 @@ class Connection:
         for waiting in list(self._waiting.values()):
             if not waiting.done():
                 waiting.set_exception(Lost("the connection ended"))
+                waiting.exception()  # whoever waited may have been cut: no complaint
 
     async def close(self) -> None:
         reading = self._reading

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -174,3 +175,21 @@ async def test_a_sandbox_that_is_not_there_was_asked_nothing(runtime_dir: Path) 
     for one in asked:
         with pytest.raises(SandboxGone, match="sesn_1"):
             await one
+
+
+async def test_parting_from_a_call_that_runs_leaves_no_complaint(
+    runtime_dir: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    asked = asyncio.Event()
+
+    def silent(request: dict[str, Any]) -> bytes:
+        asked.set()
+        return b""
+
+    async with liar(runtime_dir, silent) as sandbox:
+        call = asyncio.create_task(sandbox.execute("call_1", "bash", {"command": "x"}))
+        await asked.wait()
+        call.cancel()
+        await asyncio.wait({call})
+    gc.collect()
+    assert not caplog.records
