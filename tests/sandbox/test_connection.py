@@ -191,5 +191,6 @@ async def test_parting_from_a_call_that_runs_leaves_no_complaint(
         await asked.wait()
         call.cancel()
         await asyncio.wait({call})
+        del call
     gc.collect()
     assert not caplog.records
