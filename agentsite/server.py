@@ -73,6 +73,8 @@ class Request(http_protocol.WebRequest):  # type: ignore[misc]
         if message.get("more_body") and self.flow is None and self.channel:
             self.flow = Flow(self.channel.forceAbortClient, self.server.stall)
             self.registerProducer(self.flow, True)
+            # Else each small frame waits 40 ms for the acknowledgement of the last.
+            self.channel.transport.setTcpNoDelay(True)
         super().handle_reply(message)
 
     def finish(self) -> None:

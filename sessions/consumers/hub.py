@@ -29,13 +29,14 @@ ASKED_AT_ONCE = 500
 
 
 class Hub:
-    """Holds a tail for each watched session; does nothing while there is none."""
+    """Holds a tail for each watched session; asks nobody while there is none."""
 
     def __init__(self) -> None:
         self._tails: dict[str, Tail] = {}
         self._channel: str | None = None
         self._subscribing = asyncio.Lock()
-        self._tasks: list[asyncio.Task[None]] = []
+        self._rounds: asyncio.Task[None] | None = None
+        self._hearing: asyncio.Task[None] | None = None
 
     @classmethod
     def here(cls) -> Hub:
@@ -72,14 +73,14 @@ class Hub:
             self._rest()
 
     def _wake(self) -> None:
-        if not self._tasks:
+        if self._rounds is None:
             listen_here()
-            self._tasks = [asyncio.create_task(self._look_round())]
+            self._rounds = asyncio.create_task(self._look_round())
 
     def _rest(self) -> None:
-        for task in self._tasks:
-            task.cancel()
-        self._tasks, self._channel = [], None
+        if self._rounds is not None:
+            self._rounds.cancel()
+            self._rounds = None
 
     async def _subscribe(self, tail: Tail) -> None:
         """Hear the bus about a session. Without a bus the rounds find what is new."""
@@ -103,9 +104,10 @@ class Hub:
             logger.warning("The bus cannot be heard: %s", error)
 
     async def _listen(self) -> str:
+        """Make the channel that stays: a layer that has none looks every 0.1 s only."""
         channel: str = await get_channel_layer().new_channel()
         self._channel = channel
-        self._tasks.append(asyncio.create_task(self._hear(channel)))
+        self._hearing = asyncio.create_task(self._hear(channel))
         return channel
 
     async def _hear(self, channel: str) -> None:
