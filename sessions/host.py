@@ -9,16 +9,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-import os
-import threading
-import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
-from django.conf import settings
 from django.db import (
     InterfaceError,
     OperationalError,
@@ -26,11 +22,10 @@ from django.db import (
     connections,
 )
 
-from sessions import bus, leases, lifecycle, log, queue
+from sessions import bus, leases, lifecycle, log
 from sessions.harness.contract import LeaseLost
 from sessions.leases import Claim
 from sessions.liveness import Liveness, place
-from sessions.sandboxes import SiteHands
 from sessions.worker import Hands, Work
 
 logger = logging.getLogger(__name__)
@@ -40,8 +35,6 @@ POLL_SECONDS = 1.0
 BEAT_SECONDS = 1.0
 RENEW_SECONDS = leases.LEASE_SECONDS / 4
 DRAIN_SECONDS = 8.0
-RESTART_SECONDS = 1.0
-"""How long the process of a host that failed waits before it ends."""
 
 OUTAGE = (OperationalError, InterfaceError)
 Result = TypeVar("Result")
@@ -257,55 +250,3 @@ async def _tried(farewell: Callable[[], Awaitable[None]]) -> None:
         await farewell()
     except Exception:
         logger.exception("%s failed while the host ended", farewell.__qualname__)
-
-
-class HostThread:
-    """A host and its loop in a thread of a q2 worker process."""
-
-    def __init__(self) -> None:
-        self._host: Host | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._thread: threading.Thread | None = None
-        self._stopping = False
-
-    def start(self) -> None:
-        """Begin in this process: loop and clients are made after the fork."""
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._main, name="host", daemon=True)
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Drain, and wait until every lease is handed back."""
-        self._stopping = True
-        if self._host and self._loop and self._thread:
-            self._loop.call_soon_threadsafe(self._host.drain)
-            self._thread.join(DRAIN_SECONDS + 4)
-
-    def _main(self) -> None:
-        assert self._loop is not None
-        asyncio.set_event_loop(self._loop)
-        try:
-            self._loop.run_until_complete(self._run())
-        except BaseException:
-            logger.exception("the host of process %d failed", os.getpid())
-        finally:
-            self._loop.close()
-        if not self._stopping:
-            self._end_process()
-
-    async def _run(self) -> None:
-        self._host = Host(slots=settings.AGENTSITE.slots, hands=SiteHands())
-        await self._host.run()
-
-    def _end_process(self) -> None:
-        """End a worker without a host: the cluster puts a new one in its place."""
-        logger.error("process %d ends, since it hosts no turns", os.getpid())
-        time.sleep(RESTART_SECONDS)
-        os._exit(1)
-
-
-def host_turns() -> None:
-    """Have each worker process of this cluster run a host, until it is asked to end."""
-    thread = HostThread()
-    queue.on_worker_start(thread.start)
-    queue.on_worker_end(thread.stop)

@@ -11,7 +11,8 @@ from django.db import OperationalError
 
 from sandbox.fake import FakeProvider
 from sessions import actions, leases
-from sessions.host import Database, Host, HostThread
+from sessions.host import Database, Host
+from sessions.hosting import HostThread
 from sessions.models import Session, Status
 from tests.sessions.hosting import (
     STOP,
