@@ -1,6 +1,8 @@
 # Everything here works from a fresh clone; see README.md.
 PYTHON := .venv/bin/python
 DJANGO := $(PYTHON) manage.py
+# Tests of real parts: one after the other, in the order of their files.
+REAL := docker or browser or node or postgres or site
 .DEFAULT_GOAL := help
 .PHONY: help up venv dev demo test test-fast check format bench soak lock
 
@@ -20,11 +22,11 @@ dev: ## The same, with what development needs
 demo: venv ## Have an agent do a real job on the running site
 	@$(PYTHON) examples/audit/job.py
 
-test: dev ## Run every test, real Docker included
-	$(PYTHON) -m pytest -m "not soak"
+test: test-fast ## Run every test, real Docker included
+	$(PYTHON) -m pytest -p no:randomly -m "($(REAL)) and not soak"
 
 test-fast: dev ## Run what needs neither Docker nor network
-	$(PYTHON) -m pytest -q -m "not docker and not browser and not node and not postgres and not site and not soak"
+	$(PYTHON) -m pytest -q -n 2 --dist loadfile -m "not ($(REAL) or soak)"
 
 check: dev ## Check style, types, directions, migrations and settings
 	$(PYTHON) -m ruff check .

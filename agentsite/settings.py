@@ -214,4 +214,24 @@ LOGGING = {
     },
 }
 
-UNFOLD = {"SITE_TITLE": "Agentsite", "SITE_HEADER": "Agentsite", "SITE_URL": "/"}
+UNFOLD = {
+    "SITE_TITLE": "Agentsite",
+    "SITE_HEADER": "Agentsite",
+    "SITE_URL": "/",
+    "COLORS": {
+        # The pages' teal (tokens.css), from light to dark.
+        "primary": {
+            "50": "#eef6f6",
+            "100": "#d9eceb",
+            "200": "#b3d9d7",
+            "300": "#84c4c1",
+            "400": "#4fa8a5",
+            "500": "#1f8585",
+            "600": "#0b6e6e",
+            "700": "#0a5a5a",
+            "800": "#0b4848",
+            "900": "#0c3a3a",
+            "950": "#062424",
+        },
+    },
+}
