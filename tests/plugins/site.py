@@ -18,6 +18,7 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
+import docker
 import pytest
 
 from agentsite.conf import ROOT
@@ -91,9 +92,25 @@ class RunningSite:
         return process.wait(PATIENCE)
 
     def stop(self) -> None:
-        for roles in (WORKERS, REST):
-            if roles in self._processes:
-                self.down(roles)
+        for roles in reversed(list(self._processes)):
+            self.down(roles)
+
+    def remove(self) -> None:
+        """Remove what a stopped site keeps: its folders and its volumes."""
+        with engine() as client:
+            for volume in client.volumes.list(filters=self._labelled):
+                volume.remove(force=True)
+        shutil.rmtree(self.runtime_dir, ignore_errors=True)
+        shutil.rmtree(self.home, ignore_errors=True)
+
+    def containers(self) -> list:
+        with engine() as client:
+            return client.containers.list(all=True, filters=self._labelled)
+
+    @property
+    def _labelled(self) -> dict[str, str]:
+        name = self.runtime_dir.name.removeprefix("agentsite-")
+        return {"label": f"agentsite.site={name}"}
 
     def kill(self) -> None:
         """Kill the supervisors, and only them."""
@@ -160,6 +177,15 @@ class RunningSite:
         return [pid for pid in all_pids() if mark in environment_of(pid)]
 
 
+@contextlib.contextmanager
+def engine() -> Iterator[docker.DockerClient]:
+    client = docker.from_env()
+    try:
+        yield client
+    finally:
+        client.close()
+
+
 def end_with_tests() -> None:
     """A test run that is killed stops its sites as Ctrl-C would."""
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
@@ -208,15 +234,13 @@ def new_home() -> Path:
 
 @contextlib.contextmanager
 def running_site(**environment: str) -> Iterator[RunningSite]:
-    home = new_home()
-    site = RunningSite(home, **environment)
+    site = RunningSite(new_home(), **environment)
     try:
         site.start()
         yield site
     finally:
         site.stop()
-        shutil.rmtree(site.runtime_dir, ignore_errors=True)
-        shutil.rmtree(home, ignore_errors=True)
+        site.remove()
 
 
 @pytest.fixture(scope="session")

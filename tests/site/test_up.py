@@ -14,29 +14,29 @@ import urllib.request
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import anthropic
 import pytest
 
 from agentsite.conf import ROOT
 from tests.plugins.site import RunningSite, clean_environment, new_home
+from tests.site.conftest import bash, results, script
 from tests.site.processes import children_of, is_alive
 
 pytestmark = pytest.mark.site
 
-ALL = ("bus", "egress", "model", "web", "worker", "jobs")
+ALL = ("bus", "egress", "model", "web", "worker", "jobs", "image")
 
 
 @pytest.fixture
 def own_site():
-    """A site that a test may kill; without the image, which needs no second look."""
-    home = new_home()
-    running = RunningSite(home)
+    """A site that a test may kill."""
+    running = RunningSite(new_home())
     running.up(ALL)
     running.wait_until_ready()
     yield running
-    running.kill()
+    running.stop()
     running.wait(lambda: not running.processes())
-    shutil.rmtree(running.runtime_dir, ignore_errors=True)
-    shutil.rmtree(home, ignore_errors=True)
+    running.remove()
 
 
 def answer(site, path, **headers):
@@ -154,6 +154,21 @@ def test_nothing_is_left_after_sigterm_and_the_second_start_works(own_site):
     assert own_site.api_key == api_key
 
 
+@pytest.mark.docker
+def test_no_container_is_left_and_its_files_are_there_at_the_next_start(own_site, site):
+    site.wait_for_image()
+    session_id = begin_session(own_site)
+    assert run(own_site, session_id, "echo kept > note; cat note") == ["kept"]
+    assert own_site.containers() != []
+    own_site.down(ALL)
+    assert own_site.containers() == []
+    own_site.up(ALL)
+    own_site.wait_until_ready()
+    assert run(own_site, session_id, "cat note") == ["kept"]
+    with program(own_site) as client:
+        client.beta.sessions.delete(session_id)
+
+
 def test_nothing_is_left_after_the_supervisor_was_killed(own_site):
     own_site.kill()
     own_site.wait(lambda: own_site.processes() == [])
@@ -167,3 +182,34 @@ def sign_in(link):
     answer = line.getresponse()
     line.close()
     return answer.headers["Location"], answer.headers.get_all("Set-Cookie", [])
+
+
+def program(site):
+    return anthropic.Anthropic(base_url=site.url, api_key=site.api_key)
+
+
+def begin_session(site):
+    with program(site) as client:
+        agent = client.beta.agents.create(
+            name="Keeper",
+            model="scripted-demo",
+            tools=[{"type": "agent_toolset_20260401"}],
+        )
+        environment = client.beta.environments.create(name="kept")
+        return client.beta.sessions.create(
+            agent=agent.id, environment_id=environment.id
+        ).id
+
+
+def run(site, session_id, command):
+    """Have the agent run a command; return what it printed."""
+    with program(site) as client:
+        before = len(printed(client, session_id))
+        task = script({"tools": [bash(command)]}, {"say": "Done."})
+        client.beta.sessions.events.send(session_id, events=[task])
+        site.wait(lambda: len(printed(client, session_id)) > before)
+        return [line.strip() for line in printed(client, session_id)[before:]]
+
+
+def printed(client, session_id):
+    return results(client.beta.sessions.events.list(session_id))
