@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,9 @@ class Command(BaseCommand):
         from agentsite.asgi import application
         from agentsite.server import Server
 
+        # A view's thread waits this long for a loop that is busy with streams; at the
+        # usual 5 ms it holds the write lock of SQLite meanwhile, and all writers wait.
+        sys.setswitchinterval(0.0005)
         endpoint = _endpoint(**{name: options[name] for name in NAMES})
         Server(
             application,
