@@ -8,6 +8,7 @@ import json
 import os
 import pwd
 import ssl
+import time
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
@@ -16,12 +17,14 @@ from agentsite.conf import Conf
 
 Say = Callable[[str], None]
 POLL_SECONDS = 0.3
+QUICK_SECONDS = 20.0
 
 
 async def when_healthy(conf: Conf, say: Say) -> None:
     """Wait for health, telling what is waited for; then say how to go on."""
     told = ""
     answered = False
+    began = time.monotonic()
     while True:
         health = await asyncio.to_thread(look, conf)
         parts: dict[str, Any] = health.get("parts", {})
@@ -32,13 +35,20 @@ async def when_healthy(conf: Conf, say: Say) -> None:
         if parts and not missing and not answered:
             answered = True
             say(f"The site answers at {conf.public_url}; {image.get('detail', '')}")
-        waits = "; ".join(f"{name}: {part['detail']}" for name, part in missing.items())
+        waits = _waits(missing, with_details=time.monotonic() - began > QUICK_SECONDS)
         if waits != told and waits:
             told = waits
             say(f"Waiting for {waits}")
         await asyncio.sleep(POLL_SECONDS)
     for line in await asyncio.to_thread(lines, conf):
         say(line)
+
+
+def _waits(missing: dict[str, Any], *, with_details: bool) -> str:
+    """Name what is missing; what to do about it only when it takes longer than usual."""
+    if not with_details:
+        return ", ".join(missing)
+    return "; ".join(f"{name}: {part['detail']}" for name, part in missing.items())
 
 
 def look(conf: Conf) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from typing import Any
 
 import httpx2
@@ -30,8 +31,10 @@ class Command(BaseCommand):
                     self.stdout.flush()
         except Refused as refusal:
             raise CommandError(str(refusal)) from None
-        except KeyboardInterrupt:
-            return
+        except (KeyboardInterrupt, BrokenPipeError):
+            # Whoever looked has seen enough. Python would complain about the pipe again
+            # when it closes its output.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _key() -> str:
