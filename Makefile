@@ -1,7 +1,8 @@
 # Everything here works from a fresh clone; see README.md.
 PYTHON := .venv/bin/python
 DJANGO := $(PYTHON) manage.py
-# Tests of real parts: one after the other, in the order of their files.
+# Tests of real parts: one after the other, in the order of their files. Those in a
+# browser by themselves: Playwright keeps the process's event loop.
 REAL := docker or browser or node or postgres or site
 .DEFAULT_GOAL := help
 .PHONY: help up venv dev demo test test-fast check format bench soak lock
@@ -23,7 +24,8 @@ demo: venv ## Have an agent do a real job on the running site
 	@$(PYTHON) examples/audit/job.py
 
 test: test-fast ## Run every test, real Docker included
-	$(PYTHON) -m pytest -p no:randomly -m "($(REAL)) and not soak"
+	$(PYTHON) -m pytest -p no:randomly -m "browser and not soak"
+	$(PYTHON) -m pytest -p no:randomly -m "($(REAL)) and not (browser or soak)"
 
 test-fast: dev ## Run what needs neither Docker nor network
 	$(PYTHON) -m pytest -q -n 2 --dist loadfile -m "not ($(REAL) or soak)"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import uuid
 
 import anthropic
 import pytest
@@ -25,7 +26,7 @@ def agent(client):
 
 @pytest.fixture(scope="session")
 def environment(client):
-    return client.beta.environments.create(name="site tests")
+    return client.beta.environments.create(name=f"tests {uuid.uuid4().hex[:8]}")
 
 
 @pytest.fixture

@@ -19,8 +19,13 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("session_id")
+        parser.add_argument(
+            "--until-idle", action="store_true", help="End when the session is idle."
+        )
 
-    def handle(self, *args: Any, session_id: str, **options: Any) -> None:
+    def handle(
+        self, *args: Any, session_id: str, until_idle: bool, **options: Any
+    ) -> None:
         url, key = settings.AGENTSITE.public_url, _key()
         lines = Lines()
         try:
@@ -29,6 +34,8 @@ class Command(BaseCommand):
                     for line in lines.of(event):
                         self.stdout.write(line)
                     self.stdout.flush()
+                    if until_idle and event["type"] == "session.status_idle":
+                        return
         except Refused as refusal:
             raise CommandError(str(refusal)) from None
         except (KeyboardInterrupt, BrokenPipeError):
