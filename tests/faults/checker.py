@@ -89,12 +89,22 @@ def process_of(site, host):
 
 def holders(path):
     """The processes that hold a file open: a host does so with its own."""
-    wanted = path.resolve()
+    found = path.stat()
+    wanted = (found.st_dev, found.st_ino)  # paths differ between mount namespaces
     return [pid for pid in all_pids() if wanted in _open_files(pid)]
 
 
 def _open_files(pid):
     try:
-        return {link.readlink() for link in Path(f"/proc/{pid}/fd").iterdir()}
+        links = list(Path(f"/proc/{pid}/fd").iterdir())
     except OSError:
         return set()
+    return {identity for link in links if (identity := _identity(link))}
+
+
+def _identity(link):
+    try:
+        found = link.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino

@@ -120,11 +120,13 @@ def test_workers_without_a_host_end_until_one_comes_up(site, new_session, log_of
     kept = hosts.rename(hosts.with_name("hosts.kept"))
     hosts.touch()  # in the way: no host can note there that it lives
     before = site.logs().count("hosts no turns")
-    for pid in [pid for path in kept.glob("*.json") for pid in holders(path)]:
-        os.kill(pid, signal.SIGKILL)
-    site.wait(lambda: site.logs().count("hosts no turns") > before)
-    hosts.unlink()
-    kept.rename(hosts)
+    try:
+        for pid in [pid for path in kept.glob("*.json") for pid in holders(path)]:
+            os.kill(pid, signal.SIGKILL)
+        site.wait(lambda: site.logs().count("hosts no turns") > before)
+    finally:
+        hosts.unlink()
+        kept.rename(hosts)
     log = log_of(new_session({"say": "Here again."}))
     log.wait_until_idle()
     log.check()
