@@ -85,7 +85,7 @@ def create_environment(actor: Actor, params: EnvironmentCreate) -> Environment:
         workspace=actor.workspace,
         name=params.name,
         description=params.description,
-        config=definitions.resolve_environment(params.config),
+        config=definitions.resolve_environment(),
         metadata=params.metadata,
     )
     return _saved(environment)

@@ -14,7 +14,6 @@ from agents.params import (
     AgentCreate,
     AgentOverrides,
     AgentUpdate,
-    EnvironmentConfig,
     ModelConfig,
     Toolset,
     check_metadata,
@@ -127,8 +126,8 @@ def _resolve_toolset(toolset: Toolset) -> Config:
     }
 
 
-def resolve_environment(config: EnvironmentConfig | None) -> Config:
-    """Spell an environment's config out; null means the platform's own sandboxes."""
+def resolve_environment() -> Config:
+    """The one config there is so far: what else a caller may say was refused."""
     return {
         "type": "cloud",
         "networking": {"type": "unrestricted"},

@@ -78,8 +78,3 @@ class Busy(ApiError):
 class TooLarge(ApiError):
     status = 413
     type = "request_too_large"
-
-
-class Unavailable(ApiError):
-    status = 503
-    type = "api_error"

@@ -8,6 +8,7 @@ import os
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from django.db.models import Q, QuerySet
 from django.utils import timezone
@@ -132,6 +133,13 @@ def delete_session_files(session_id: str) -> None:
 
 def delete_expired() -> None:
     for file in File.objects.filter(expires_at__lt=timezone.now()):
+        _remove(file)
+
+
+def delete_left_behind(living: QuerySet[Any, Any]) -> None:
+    """Remove files of sessions that are gone: their deletion was cut off midway."""
+    scoped = File.objects.exclude(scope_id="").exclude(scope_id__in=living)
+    for file in scoped:
         _remove(file)
 
 

@@ -12,9 +12,11 @@ from pydantic import BaseModel
 from agents.errors import InvalidRequest
 from agents.http.validation import validate
 from agents.models import ModelAlias, Role
+from agents.models.model_alias import SCRIPTED
 from agents.params import (
     EFFORTS,
     SANDBOX_TOOLS,
+    TOOLSET,
     AgentCreate,
     AgentUpdate,
     EnvironmentCreate,
@@ -23,8 +25,6 @@ from agents.params import (
 
 Params = TypeVar("Params", bound=BaseModel)
 
-TOOLSET = "agent_toolset_20260401"
-SCRIPTED = "scripted-demo"
 OTHER = "other"
 
 TOOL_WORDS = {
@@ -99,7 +99,7 @@ class ParamsForm(forms.Form):
 def model_choices() -> list[tuple[str, str]]:
     aliases = ModelAlias.objects.order_by("alias").values_list("alias", "model")
     choices = [(alias, f"{alias} ({model})") for alias, model in aliases]
-    if not settings.AGENTSITE.anthropic_api_key.get_secret_value():
+    if not settings.AGENTSITE.has_key:
         choices = [(SCRIPTED, f"{SCRIPTED} (works without a key)"), *choices]
     return [*choices, (OTHER, "Another model…")]
 

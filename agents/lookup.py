@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TypeVar
 
-from django.db.models import QuerySet
+from django.db.models import F, QuerySet
 
 from agents.actors import Actor
 from agents.errors import NotFound
@@ -43,6 +44,14 @@ def find_agent(actor: Actor, id: str, version: int | None = None) -> AgentVersio
             f"agent {id} has no version {wanted}; the latest is {agent.version}"
         )
     return found
+
+
+def latest_versions(agents: Sequence[Agent]) -> dict[str, AgentVersion]:
+    """The latest version of each of these agents, by the agent's id."""
+    found = AgentVersion.objects.filter(
+        agent__in=agents, version=F("agent__version")
+    ).select_related("agent")
+    return {version.agent_id: version for version in found}
 
 
 def find_environment(actor: Actor, id: str) -> Environment:

@@ -12,6 +12,7 @@ from agents.http.validation import Params, Unbuilt, UnbuiltParams, not_yet
 MAX_PAIRS, MAX_KEY, MAX_VALUE = 16, 64, 512
 MAX_SYSTEM = 100_000
 
+TOOLSET = "agent_toolset_20260401"
 SANDBOX_TOOLS = ("bash", "read", "write", "edit", "glob", "grep")
 WEB_TOOLS = ("web_fetch", "web_search")
 EFFORTS = ("low", "medium", "high", "xhigh", "max")

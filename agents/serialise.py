@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from agents.http.times import stamp
 from agents.models import AgentVersion, Environment, File
+from agents.times import stamp
 
 
 def agent(version: AgentVersion) -> dict[str, Any]:

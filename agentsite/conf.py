@@ -13,6 +13,8 @@ from urllib.parse import urlsplit
 from pydantic import AliasChoices, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from agentsite import engine
+
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -102,11 +104,19 @@ class Conf(BaseSettings):
         return self.url or f"{scheme}://{host}:{self.port}"
 
     @property
-    def has_model(self) -> bool:
-        """Whether there is an endpoint to ask: a key, or an address of one's own."""
-        default = Conf.model_fields["anthropic_base_url"].default
-        key = self.anthropic_api_key.get_secret_value()
-        return bool(key) or self.anthropic_base_url != default
+    def has_key(self) -> bool:
+        """Whether a model key is set; without one the scripted model is offered."""
+        return bool(self.anthropic_api_key.get_secret_value())
+
+    @property
+    def has_own_endpoint(self) -> bool:
+        """Whether an endpoint is named: one of somebody's own may want no key."""
+        default: str = Conf.model_fields["anthropic_base_url"].default
+        return self.anthropic_base_url != default
+
+    @property
+    def engine_url(self) -> str:
+        return engine.address()
 
     @property
     def scripted_model_url(self) -> str:

@@ -14,7 +14,7 @@ def site(request: HttpRequest) -> dict[str, Any]:
     return {
         "csp_nonce": getattr(request, "csp_nonce", ""),
         "section": request.path.split("/")[1] or "home",
-        "has_model_key": bool(settings.AGENTSITE.anthropic_api_key.get_secret_value()),
+        "has_model_key": settings.AGENTSITE.has_key,
         **_of_member(getattr(request, "member", None)),
     }
 

@@ -40,7 +40,7 @@ def make_first_rows(conf: Conf) -> None:
         Environment.objects.create(
             workspace=workspace,
             name="default",
-            config=definitions.resolve_environment(None),
+            config=definitions.resolve_environment(),
         )
         for alias, model in ALIASES.items():
             ModelAlias.objects.get_or_create(alias=alias, defaults={"model": model})

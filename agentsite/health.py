@@ -148,7 +148,7 @@ def _egress() -> Part:
 
 def _model() -> Part:
     conf = settings.AGENTSITE
-    if conf.anthropic_api_key.get_secret_value():
+    if conf.has_key:
         return _ready(conf.anthropic_base_url)
     return Part(
         ok=True,

@@ -13,6 +13,7 @@ from typing import Any
 from django.db import transaction
 
 from agents import definitions, files
+from agents.actions import refuse_archived
 from agents.actors import Actor
 from agents.errors import Conflict, InvalidRequest, NotFound
 from agents.models import Act, AgentVersion, Environment, ModelAlias
@@ -71,8 +72,7 @@ def create_session(
 def _refuse_archived(agent: AgentVersion, environment: Environment) -> None:
     if agent.agent.archived_at:
         raise InvalidRequest(f"agent {agent.agent_id} is archived")
-    if environment.archived_at:
-        raise InvalidRequest(f"environment {environment.pk} is archived")
+    refuse_archived(environment)
 
 
 def _snapshot(agent: AgentVersion, overrides: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import StrEnum
 from typing import Any, ClassVar
+
+from agents.times import stamp
 
 Block = Mapping[str, Any]
 """A content block as on the wire: `{"type": "text", "text": …}` and its siblings."""
@@ -331,17 +333,10 @@ class Record:
         return {
             "id": self.id,
             "type": self.type.value,
-            "processed_at": timestamp(self.processed_at),
+            "processed_at": stamp(self.processed_at),
             **said,
         }
 
     def as_queued(self) -> dict[str, Any]:
         """The event as it was first sent: not yet taken in."""
         return {**self.wire(), "processed_at": None}
-
-
-def timestamp(moment: datetime | None) -> str | None:
-    """RFC 3339 in UTC with microseconds, or null."""
-    if moment is None:
-        return None
-    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")

@@ -30,12 +30,11 @@ from sessions.events import (
     ThreadStatusRunning,
     ThreadStatusTerminated,
 )
+from sessions.harness.contract import END_TURN, RETRIES_EXHAUSTED, Ending
 from sessions.harness.standing import failures
 from sessions.models import Event, Session, Status, Thread
 from sessions.models.session import WORKING
 
-END_TURN: Mapping[str, Any] = {"type": "end_turn"}
-RETRIES_EXHAUSTED: Mapping[str, Any] = {"type": "retries_exhausted"}
 FAULTS = 5
 """How often in a row a turn may fail on our side before it is given up."""
 
@@ -63,8 +62,7 @@ def finish(
     session_id: str,
     *,
     fence: int,
-    stop_reason: Mapping[str, Any] = END_TURN,
-    stop_details: Mapping[str, Any] | None = None,
+    ending: Ending = END_TURN,
     cut: bool = False,
 ) -> bool:
     """End a turn: usage, idle and the lease's release in one transaction.
@@ -86,28 +84,26 @@ def finish(
         if waiting and not cut:
             return False
         thread = _primary(session_id)
-        _go_idle(thread, fence, stop_reason, stop_details, release=not waiting)
+        _go_idle(thread, fence, ending, release=not waiting)
         if waiting:
             _append(thread, start(thread), fence)
     return not waiting
 
 
 def _go_idle(
-    thread: Thread,
-    fence: int,
-    stop_reason: Mapping[str, Any],
-    stop_details: Mapping[str, Any] | None = None,
-    *,
-    release: bool = True,
+    thread: Thread, fence: int, ending: Ending, *, release: bool = True
 ) -> None:
-    why: dict[str, Any] = {"stop_reason": stop_reason, "stop_details": stop_details}
+    why: dict[str, Any] = {
+        "stop_reason": ending.stop_reason,
+        "stop_details": ending.stop_details,
+    }
     told = [
         Draft(payload=SessionUsage(usage=usage.usage_of(thread.session))),
         Draft(payload=ThreadStatusIdle(**_naming(thread), **why)),
         Draft(payload=SessionStatusIdle(**why)),
     ]
-    _rest(thread.session, Status.IDLE, stop_reason, release=release)
-    _set_thread(thread, Status.IDLE, stop_reason)
+    _rest(thread.session, Status.IDLE, ending.stop_reason, release=release)
+    _set_thread(thread, Status.IDLE, ending.stop_reason)
     _append(thread, told, fence)
 
 

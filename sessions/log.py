@@ -147,12 +147,9 @@ def records(
 def since(session_id: str, number: int, *, limit: int = 500) -> list[Frame]:
     """Return the frames after a number, in order, at most `limit` of them."""
     rows = Event.objects.filter(session_id=session_id)
-    later = {"session_id": session_id}
     arrived = rows.filter(seq__gt=number).order_by("seq")[:limit]
-    taken = Event.objects.filter(
-        **later, position__gt=number, seq__lte=number
-    ).order_by("position")[:limit]
-    found = [*arrived, *taken]
+    taken = rows.filter(position__gt=number, seq__lte=number).order_by("position")
+    found = [*arrived, *taken[:limit]]
     frames = [
         frame for row in found for frame in frames_of(row) if frame.number > number
     ]
@@ -264,7 +261,8 @@ def _stored_by_key(
     keys = [draft.idempotency_key for draft in drafts if draft.idempotency_key]
     if not keys:
         return {}
-    _take_numbers(session_id, 0, fence)  # the lock: a twin may be writing the same key
+    if fence is None:  # who holds the fence writes alone; others may have a twin
+        _take_numbers(session_id, 0, fence)
     rows = Event.objects.filter(session_id=session_id, idempotency_key__in=keys)
     return {str(row.idempotency_key): record_of(row) for row in rows}
 
@@ -340,13 +338,12 @@ def _nudge(session_id: str, number: int) -> None:
 
 def queued_types(session_id: str) -> set[str]:
     """The types of client events that no turn has taken in yet."""
-    waiting = Event.objects.filter(session_id=session_id, position=None)
-    return set(waiting.values_list("type", flat=True))
+    return set(queued(session_id).values_list("type", flat=True))
 
 
 def has_interrupt(session_id: str) -> bool:
     """Say whether somebody asked for a stop that no turn has answered."""
-    return queued(session_id).filter(type=EventType.USER_INTERRUPT).exists()
+    return EventType.USER_INTERRUPT in queued_types(session_id)
 
 
 def interrupted(session_ids: Sequence[str]) -> list[str]:

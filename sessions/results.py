@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from sandbox.answers import TEXT_CHARACTERS
 from sandbox.spec import Running, ToolOutcome
 from sessions.events import Block
 from sessions.harness.contract import ToolResult
 
-MOST_TEXT = 400_000
+MOST_TEXT = TEXT_CHARACTERS
 """Characters of text in a result, whatever a sandbox that is not ours may answer."""
 
 

@@ -45,6 +45,7 @@ def provider() -> Provider:
         gid=shared_group(),
         egress=EgressClient(runtime_dir=conf.runtime_dir),
         runtime=conf.sandbox_runtime,
+        engine_url=conf.engine_url,
     )
 
 
@@ -123,7 +124,7 @@ def _model(*, scripted: bool) -> AnthropicModel:
     conf = settings.AGENTSITE
     if scripted:
         return AnthropicModel(base_url=conf.scripted_model_url, api_key="none")
-    key = conf.anthropic_api_key.get_secret_value()
-    # An endpoint of somebody's own may want no key; the model does.
-    key = key or ("none" if conf.has_model else "")
+    # The model wants a key, even where an endpoint of somebody's own does not.
+    keyless = "none" if conf.has_own_endpoint else ""
+    key = conf.anthropic_api_key.get_secret_value() or keyless
     return AnthropicModel(base_url=conf.anthropic_base_url, api_key=key)

@@ -22,6 +22,7 @@ def sweep() -> None:
     """Remove what nothing speaks of any more: sandboxes, expired files, old answers."""
     asyncio.run(_reap())
     files.delete_expired()
+    files.delete_left_behind(Session.objects.values("pk"))
     IdempotentAnswer.forget_old()
 
 

@@ -130,8 +130,7 @@ class Work:
             lifecycle.finish,
             self.session_id,
             fence=self.fence,
-            stop_reason=ending.stop_reason,
-            stop_details=ending.stop_details,
+            ending=ending,
             cut=cut,
         )
 

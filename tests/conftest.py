@@ -59,6 +59,29 @@ def charlie(other_workspace):
     return _user("charlie", other_workspace, "owner")
 
 
+def browser_of(user):
+    from django.test import Client
+
+    client = Client()
+    client.force_login(user)
+    return client
+
+
+@pytest.fixture
+def as_alice(alice):
+    return browser_of(alice)
+
+
+@pytest.fixture
+def as_bob(bob):
+    return browser_of(bob)
+
+
+@pytest.fixture
+def as_charlie(charlie):
+    return browser_of(charlie)
+
+
 @pytest.fixture
 def api_key(workspace):
     from agents.models import ApiKey

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.db.models import F
 from pydantic import Field
 
 from agents import actions, serialise
 from agents.http.endpoint import Call, endpoint
 from agents.http.pages import paginate
 from agents.http.query import CreatedQuery, PageQuery, QueryParams
-from agents.lookup import find, find_agent
+from agents.lookup import find, find_agent, latest_versions
 from agents.models import Act, Agent, AgentVersion
 from agents.params import AgentCreate, AgentUpdate
 
@@ -54,7 +53,7 @@ def index(call: Call[Any]) -> dict[str, Any]:
     for lookup, moment in query.moments().items():
         rows = rows.filter(**{f"created_at__{lookup}": moment})
     page = paginate(rows, query)
-    latest = _latest(page.rows)
+    latest = latest_versions(page.rows)
     return page.answer(lambda row: serialise.agent(latest[row.pk]))
 
 
@@ -63,10 +62,3 @@ def versions(call: Call[Any], agent_id: str) -> dict[str, Any]:
     agent = find(Agent, call.actor, agent_id)
     rows = AgentVersion.objects.filter(agent=agent).select_related("agent")
     return paginate(rows, call.query, of=agent_id).answer(serialise.agent)
-
-
-def _latest(agents: list[Agent]) -> dict[str, AgentVersion]:
-    found = AgentVersion.objects.filter(
-        agent__in=agents, version=F("agent__version")
-    ).select_related("agent")
-    return {version.agent_id: version for version in found}

@@ -10,9 +10,8 @@ from agents.errors import NotFound
 from agents.http.endpoint import Call, endpoint
 from agents.http.older import OlderQuery, older_slice
 from agents.models import Act, ModelAlias
+from agents.models.model_alias import SCRIPTED
 
-SCRIPTED = "scripted-demo"
-"""Offered where no key is set: follows a script, calls no model."""
 LINES = {"haiku", "sonnet", "opus", "fable", "mythos"}
 UNKNOWN_DATE = "1970-01-01T00:00:00Z"
 
@@ -34,7 +33,7 @@ def _known() -> list[dict[str, Any]]:
     aliases = dict(ModelAlias.objects.order_by("alias").values_list("alias", "model"))
     known = [_info(alias, f"{alias} (now {model})") for alias, model in aliases.items()]
     known += [_info(model, model) for model in sorted({*aliases.values()} - {*aliases})]
-    if not settings.AGENTSITE.anthropic_api_key.get_secret_value():
+    if not settings.AGENTSITE.has_key:
         known.append(_info(SCRIPTED, "Scripted demonstration (no model is called)"))
     return known
 

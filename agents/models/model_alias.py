@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from django.db import models
 
+SCRIPTED = "scripted-demo"
+"""Offered where no key is set: it follows a script and calls no model."""
+
 
 class ModelAlias(models.Model):
     alias = models.CharField(max_length=64, primary_key=True)

@@ -98,6 +98,13 @@ def _said(error: ApiError) -> str:
     return "" if isinstance(error, NotFound) else error.message
 
 
+def list_template(request: HttpRequest, kind: str) -> str:
+    """The whole page, or just its rows where htmx exchanges them."""
+    htmx = getattr(request, "htmx", None)
+    partly = htmx and not htmx.boosted and not htmx.history_restore_request
+    return f"{kind}/rows.html" if partly else f"{kind}/index.html"
+
+
 def wants_json(request: HttpRequest) -> bool:
     return request.headers.get("accept", "") == "application/json"
 

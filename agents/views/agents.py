@@ -13,10 +13,10 @@ from django.shortcuts import redirect, render
 from agents import actions, serialise
 from agents.errors import ApiError, Conflict, Forbidden, NotFound
 from agents.forms import TOOL_ICONS, AgentForm, enabled_tools
-from agents.lookup import find_agent, rows
+from agents.lookup import find_agent, latest_versions, rows
 from agents.models import Act, Agent, AgentVersion
 from agents.views import snippets
-from agents.views.access import PageRequest, acted, page
+from agents.views.access import PageRequest, acted, list_template, page
 from agents.views.comparison import compare
 from agents.views.starters import STARTERS
 
@@ -34,31 +34,15 @@ def index(request: PageRequest) -> HttpResponse:
         session_count=Count("sessions"), last_session=Max("sessions__created_at")
     ).order_by("-created_at", "-pk")
     shown = Paginator(found, PAGE).get_page(request.GET.get("page"))
+    latest = latest_versions(list(shown))
     context = {
         "page": shown,
-        "agents": _with_definitions(list(shown)),
+        "agents": [(agent, latest[agent.pk].config) for agent in shown],
         "archived": archived,
         "q": text,
         "any": rows(Agent, request.actor).exists(),
     }
-    return render(request, _list_template(request, "agents"), context)
-
-
-def _list_template(request: PageRequest, kind: str) -> str:
-    htmx = getattr(request, "htmx", None)
-    return f"{kind}/rows.html" if htmx and not htmx.boosted else f"{kind}/index.html"
-
-
-def _with_definitions(agents: list[Agent]) -> list[tuple[Agent, dict[str, Any]]]:
-    """Each agent with its latest definition, by one query."""
-    wanted = {(agent.pk, agent.version) for agent in agents}
-    versions = AgentVersion.objects.filter(agent__in=agents)
-    configs = {
-        (each.agent_id, each.version): each.config
-        for each in versions
-        if (each.agent_id, each.version) in wanted
-    }
-    return [(agent, configs[agent.pk, agent.version]) for agent in agents]
+    return render(request, list_template(request, "agents"), context)
 
 
 @page(Act.BUILD, "GET", "HEAD", "POST")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.conf import settings
 from django.http import HttpRequest
 
-from agents.forms import SCRIPTED
+from agents.models.model_alias import SCRIPTED
 
 CLIENT = """import anthropic
 
@@ -47,7 +47,7 @@ def run_agent(request: HttpRequest, agent_id: str) -> str:
 
 
 def whole_run(request: HttpRequest) -> str:
-    has_key = settings.AGENTSITE.anthropic_api_key.get_secret_value()
+    has_key = settings.AGENTSITE.has_key
     return _client(request, KEY) + WHOLE.format(model="sonnet" if has_key else SCRIPTED)
 
 

@@ -89,7 +89,7 @@ def _egress(conf: Conf, user: Identity) -> Command | None:
 
 
 def _model(conf: Conf, user: Identity) -> Command | None:
-    if conf.anthropic_api_key.get_secret_value():
+    if conf.has_key:
         return None
     if not find_spec("sessions.harness.scripted_model"):
         return None

@@ -89,7 +89,7 @@ def lines(conf: Conf) -> list[str]:
         *tunnel(conf),
         *(
             []
-            if conf.anthropic_api_key.get_secret_value()
+            if conf.has_key
             else ["  No ANTHROPIC_API_KEY is set: the model is `scripted-demo`."]
         ),
     ]

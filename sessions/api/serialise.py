@@ -6,7 +6,7 @@ from typing import Any
 
 from django.utils import timezone
 
-from agents.http.times import stamp
+from agents.times import stamp
 from sessions.models import Session, SessionResource, Status
 from sessions.usage import usage_of
 

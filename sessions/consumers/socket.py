@@ -15,6 +15,7 @@ from agents.models import Act, Member
 from sessions import log
 from sessions.consumers.database import in_database
 from sessions.consumers.entries import Entry, Piece, encode
+from sessions.consumers.following import Following
 from sessions.consumers.hub import Hub
 from sessions.consumers.previews import PREVIEWED, Previews
 from sessions.consumers.tail import Watcher
@@ -31,19 +32,7 @@ ENDED = 4410
 QUIET = 60.0
 
 
-class SessionSocket(AsyncWebsocketConsumer):  # type: ignore[misc]
-    channel_layer_alias = None  # the hub listens for all connections
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._task: asyncio.Task[None] | None = None
-
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        try:
-            await super().__call__(scope, receive, send)
-        finally:
-            await self._stop()
-
+class SessionSocket(Following, AsyncWebsocketConsumer):  # type: ignore[misc]
     async def websocket_connect(self, message: dict[str, Any]) -> None:
         await self.accept()
         self._task = asyncio.create_task(self._follow())
@@ -53,11 +42,6 @@ class SessionSocket(AsyncWebsocketConsumer):  # type: ignore[misc]
 
     async def websocket_disconnect(self, message: dict[str, Any]) -> None:
         raise StopConsumer
-
-    async def _stop(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
 
     async def _follow(self) -> None:
         session_id = self.scope["url_route"]["kwargs"]["session_id"]

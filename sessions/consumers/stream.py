@@ -16,6 +16,7 @@ from agents.http.envelope import error_body
 from sessions import log
 from sessions.consumers.database import in_database
 from sessions.consumers.entries import Entry, encode
+from sessions.consumers.following import Following
 from sessions.consumers.hub import Hub
 from sessions.consumers.opening import Opened, open_stream, refuse_gone
 from sessions.consumers.previews import Previews
@@ -30,32 +31,13 @@ PART = 100_000
 """Bytes after which a client must have read before it gets more."""
 
 
-class SessionStream(AsyncHttpConsumer):  # type: ignore[misc]
-    """Starts the stream as a task, so that a client's leaving is noticed."""
-
-    channel_layer_alias = None  # the hub listens for all connections
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._task: asyncio.Task[None] | None = None
-
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        try:
-            await super().__call__(scope, receive, send)
-        finally:
-            await self.disconnect()
-
+class SessionStream(Following, AsyncHttpConsumer):  # type: ignore[misc]
     async def http_request(self, message: dict[str, Any]) -> None:
         if self._task is None:
             self._task = asyncio.create_task(self._answer())
 
     async def http_disconnect(self, message: dict[str, Any]) -> None:
         raise StopConsumer
-
-    async def disconnect(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
 
     async def _answer(self) -> None:
         session_id = self.scope["url_route"]["kwargs"]["session_id"]

@@ -9,8 +9,9 @@ from django.shortcuts import render
 
 from agents.lookup import rows
 from agents.models import Agent
-from agents.views.access import PageRequest, page
+from agents.views.access import PageRequest, list_template, page
 from sessions.models import Session, Status
+from sessions.models.session import WORKING
 
 PAGE = 50
 
@@ -31,10 +32,7 @@ def index(request: PageRequest) -> HttpResponse:
         "given": request.GET,
         "is_filtered": any(request.GET.get(name) for name in FILTERS),
     }
-    htmx = getattr(request, "htmx", None)
-    partly = htmx and not htmx.boosted and not htmx.history_restore_request
-    template = "sessions/rows.html" if partly else "sessions/index.html"
-    return render(request, template, context)
+    return render(request, list_template(request, "sessions"), context)
 
 
 FILTERS = ("status", "agent", "q", "archived")
@@ -44,7 +42,7 @@ def filtered(found: QuerySet[Session], given: QueryDict) -> QuerySet[Session]:
     found = found.filter(archived_at__isnull=given.get("archived") != "1")
     status, agent, text = (given.get(name, "").strip() for name in FILTERS[:3])
     if status == Status.RUNNING:
-        found = found.filter(status__in=[Status.RUNNING, Status.RESCHEDULING])
+        found = found.filter(status__in=WORKING)
     elif status in Status.values:
         found = found.filter(status=status)
     if agent:

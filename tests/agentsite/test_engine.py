@@ -72,3 +72,9 @@ def test_an_engine_elsewhere_is_not_started_from_here(away, monkeypatch, tmp_pat
     monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/other.sock")
     with pytest.raises(NoEngine, match="that DOCKER_HOST names"):
         ensure()
+
+
+def test_an_engine_on_another_machine_is_refused_in_a_sentence(monkeypatch):
+    monkeypatch.setenv("DOCKER_HOST", "tcp://192.0.2.1:2375")
+    with pytest.raises(NoEngine, match="on another machine"):
+        ensure()

@@ -62,7 +62,7 @@ BASH = Tool(
 READ = Tool(
     name="read",
     description=(
-        "Read a file. Text comes back as it is, at most 256 KiB of it; images and PDF "
+        "Read a file. Text comes back as it is, up to 100,000 characters; images and PDF "
         "files can be looked at. Use view_range for a part of a long file."
     ),
     properties={

@@ -3,33 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from django.test import Client
 
 from agents import actions
 from agents.actors import Actor
 from agents.models import Environment, ModelAlias
 from agents.params import AgentCreate
-
-
-def browser_of(user):
-    client = Client()
-    client.force_login(user)
-    return client
-
-
-@pytest.fixture
-def as_alice(alice):
-    return browser_of(alice)
-
-
-@pytest.fixture
-def as_bob(bob):
-    return browser_of(bob)
-
-
-@pytest.fixture
-def as_charlie(charlie):
-    return browser_of(charlie)
 
 
 @pytest.fixture

@@ -182,3 +182,14 @@ def test_the_words_of_an_agent_cannot_become_markup(as_alice, aliases, definitio
         text = as_alice.get(page).content.decode()
         assert "<script>x" not in text
         assert "</pre><b>" not in text
+
+
+def test_the_back_button_gets_the_whole_list(as_alice, agent):
+    rows = as_alice.get("/agents", HTTP_HX_REQUEST="true").content.decode()
+    restored = as_alice.get(
+        "/agents",
+        HTTP_HX_REQUEST="true",
+        HTTP_HX_HISTORY_RESTORE_REQUEST="true",
+    ).content.decode()
+    assert "<html" not in rows
+    assert "<html" in restored

@@ -8,7 +8,7 @@ import pytest
 from django.contrib.auth.models import User
 
 from agents.models import Member, Workspace
-from tests.agents.pages.conftest import browser_of
+from tests.conftest import browser_of
 
 
 def test_only_scripts_of_the_site_or_with_its_nonce_run(as_alice):

@@ -6,22 +6,7 @@ import pytest
 
 from sessions import log
 from sessions.events import Draft, parse
-from tests.agents.pages.conftest import browser_of
-
-
-@pytest.fixture
-def as_alice(alice):
-    return browser_of(alice)
-
-
-@pytest.fixture
-def as_bob(bob):
-    return browser_of(bob)
-
-
-@pytest.fixture
-def as_charlie(charlie):
-    return browser_of(charlie)
+from tests.conftest import browser_of
 
 
 @pytest.fixture

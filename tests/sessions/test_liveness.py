@@ -1,0 +1,43 @@
+"""Who lives: seen by a lock and a clock that nobody sets."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from sessions import liveness
+from sessions.liveness import Liveness
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def host():
+    host = Liveness(f"boot:{liveness.place()}:one")
+    host.begin()
+    yield host
+    host.end()
+
+
+def names():
+    return [said["host"] for said in liveness.alive()]
+
+
+def test_a_host_that_beats_is_alive(host):
+    assert names() == [host.host]
+    assert not host.is_dead(host.host)
+
+
+def test_setting_the_clock_kills_nobody(host, monkeypatch):
+    ahead = time.time() + 3600
+    monkeypatch.setattr(time, "time", lambda: ahead)
+    assert names() == [host.host]
+
+
+def test_a_host_that_ended_is_dead(host):
+    other = Liveness(f"boot:{liveness.place()}:two")
+    other.begin()
+    other.end()
+    assert names() == [host.host]
+    assert host.is_dead(other.host)
