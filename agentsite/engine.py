@@ -68,6 +68,11 @@ def ensure(*, may_install: bool, say: Say) -> tuple[str, ...] | None:
     Returns the command of an engine that must run as a child of ours, or None where
     one answers already or the system has started it.
     """
+    if socket_path() is None:
+        raise NoEngine(
+            f"The container engine at {address()} is on another machine, and sandboxes"
+            " speak to this one by sockets: unset DOCKER_HOST to use an engine here."
+        )
     if answers():
         return None
     if "DOCKER_HOST" in os.environ:

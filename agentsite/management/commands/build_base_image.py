@@ -17,10 +17,11 @@ class Command(BaseCommand):
     requires_system_checks = []
 
     def handle(self, *args: Any, **options: Any) -> None:
-        home = settings.AGENTSITE.home
+        conf = settings.AGENTSITE
+        home = conf.home
         write(home, "building", "looking whether the engine has it")
         try:
-            ensure_base_image(self._tell)
+            ensure_base_image(self._tell, engine_url=conf.engine_url)
         except SandboxError as error:
             write(home, "failed", str(error))
             raise CommandError(str(error)) from error
