@@ -57,6 +57,8 @@ def _require_threads(session: Session, body: EventsSend) -> None:
         for event in body.events
         if isinstance(event, UserInterrupt) and event.session_thread_id
     }
+    if not named:
+        return
     known = set(Thread.objects.filter(session=session).values_list("pk", flat=True))
     for unknown in sorted(named - known):
         raise InvalidRequest(f"session {session.pk} has no thread {unknown}")
