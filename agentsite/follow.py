@@ -117,7 +117,7 @@ def _waiting(event: Event) -> list[str]:
 
 def _recovery(event: Event) -> list[str]:
     calls = ", ".join(f"{call['name']}: {call['outcome']}" for call in event["calls"])
-    return [f"↻ another worker went on ({calls or 'nothing was cut'})"]
+    return [f"↻ another worker went on ({calls or event.get('cut') or 'nothing cut'})"]
 
 
 SHOW = {

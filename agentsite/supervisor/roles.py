@@ -5,7 +5,6 @@ from __future__ import annotations
 import signal
 import sys
 from collections.abc import Mapping
-from importlib.util import find_spec
 from pathlib import Path
 from types import MappingProxyType
 from urllib.parse import urlsplit
@@ -76,9 +75,7 @@ def bus_socket(conf: Conf) -> Path:
     return conf.runtime_dir / "bus.sock"
 
 
-def _egress(conf: Conf, user: Identity) -> Command | None:
-    if not find_spec("sandbox.egress"):
-        return None
+def _egress(conf: Conf, user: Identity) -> Command:
     records = ("--records", str(conf.home / "egress.jsonl"))
     options = ("--runtime-dir", str(conf.runtime_dir), *records)
     return Command(
@@ -91,27 +88,13 @@ def _egress(conf: Conf, user: Identity) -> Command | None:
 def _model(conf: Conf, user: Identity) -> Command | None:
     if conf.has_key:
         return None
-    if not find_spec("sessions.harness.scripted_model"):
-        return None
     port = str(urlsplit(conf.scripted_model_url).port)
     argv = (sys.executable, "-m", "sessions.harness.scripted_model", "--port", port)
     return Command(name="model", argv=argv, identity=user)
 
 
 def _web(conf: Conf, user: Identity) -> Command:
-    if find_spec("agentsite.management.commands.serve"):
-        return Command(name="web", argv=(*MANAGE, "serve"), identity=user)
-    where = ("-b", conf.bind, "-p", str(conf.port))
-    argv = (
-        sys.executable,
-        "-m",
-        "daphne",
-        "-v",
-        "0",
-        *where,
-        "agentsite.asgi:application",
-    )
-    return Command(name="web", argv=argv, identity=user)
+    return Command(name="web", argv=(*MANAGE, "serve"), identity=user)
 
 
 def _worker(conf: Conf, user: Identity) -> Command:
