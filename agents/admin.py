@@ -20,7 +20,7 @@ from agents.models import (
 )
 
 
-class ReadOnly(ModelAdmin):  # type: ignore[misc]
+class ReadOnly(ModelAdmin):
     """Rows that are made and changed elsewhere: to be looked at."""
 
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
@@ -33,14 +33,14 @@ class ReadOnly(ModelAdmin):  # type: ignore[misc]
         return False
 
 
-class MemberInline(TabularInline):  # type: ignore[misc]
+class MemberInline(TabularInline):
     model = Member
     extra = 0
     autocomplete_fields = ("user",)
 
 
 @admin.register(Workspace)
-class WorkspaceAdmin(ModelAdmin):  # type: ignore[misc]
+class WorkspaceAdmin(ModelAdmin):
     list_display = ("name", "id", "created_at")
     search_fields = ("name", "id")
     readonly_fields = ("id", "created_at")
@@ -51,7 +51,7 @@ class WorkspaceAdmin(ModelAdmin):  # type: ignore[misc]
 
 
 @admin.register(Member)
-class MemberAdmin(ModelAdmin):  # type: ignore[misc]
+class MemberAdmin(ModelAdmin):
     list_display = ("user", "workspace", "role", "created_at")
     list_filter = ("role", "workspace")
     search_fields = ("user__username", "user__email")
@@ -59,7 +59,7 @@ class MemberAdmin(ModelAdmin):  # type: ignore[misc]
 
 
 @admin.register(ApiKey)
-class ApiKeyAdmin(ModelAdmin):  # type: ignore[misc]
+class ApiKeyAdmin(ModelAdmin):
     """A new key is shown once, in the message after it is saved."""
 
     list_display = ("name", "workspace", "role", "hint", "last_used_at", "revoked_at")
@@ -96,7 +96,7 @@ class ApiKeyAdmin(ModelAdmin):  # type: ignore[misc]
         return False
 
 
-class AgentVersionInline(TabularInline):  # type: ignore[misc]
+class AgentVersionInline(TabularInline):
     model = AgentVersion
     extra = 0
     fields = readonly_fields = ("version", "created_at", "created_by")
@@ -144,7 +144,7 @@ class FileAdmin(ReadOnly):
 
 
 @admin.register(ModelAlias)
-class ModelAliasAdmin(ModelAdmin):  # type: ignore[misc]
+class ModelAliasAdmin(ModelAdmin):
     """What `opus` means from now on. Sessions that exist keep what they have."""
 
     list_display = ("alias", "model")

@@ -14,7 +14,7 @@ from agents.admin import ReadOnly
 from sessions.models import Event, Session, SessionResource, Thread
 
 
-class ResourceInline(TabularInline):  # type: ignore[misc]
+class ResourceInline(TabularInline):
     model = SessionResource
     extra = 0
     fields = readonly_fields = ("type", "file_id", "mount_path", "created_at")

@@ -42,9 +42,9 @@ def request_id(request: HttpRequest) -> str:
 def error_body(
     type: str, message: str, request_id: str, details: object = None
 ) -> dict[str, Any]:
-    error = {"type": type, "message": message}
+    error: dict[str, Any] = {"type": type, "message": message}
     if details is not None:
-        error["details"] = details  # type: ignore[assignment]
+        error["details"] = details
     return {"type": "error", "error": error, "request_id": request_id}
 
 
