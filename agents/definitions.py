@@ -14,8 +14,12 @@ from agents.params import (
     AgentCreate,
     AgentOverrides,
     AgentUpdate,
+    CustomTool,
     ModelConfig,
+    SandboxTool,
+    ToolDefaults,
     Toolset,
+    WebTool,
     check_metadata,
 )
 
@@ -98,32 +102,50 @@ def resolve_model(model: ModelConfig, before: Config | None = None) -> Config:
 
 def resolve_tools(tools: Sequence[object] | None) -> list[Config]:
     # The other kinds of tools were refused when the request was read.
-    return [_resolve_toolset(each) for each in tools or () if isinstance(each, Toolset)]
+    return [
+        _resolve_toolset(each) if isinstance(each, Toolset) else each.given()
+        for each in tools or ()
+        if isinstance(each, Toolset | CustomTool)
+    ]
 
 
 def _resolve_toolset(toolset: Toolset) -> Config:
-    defaults = toolset.default_config
-    enabled = not (defaults and defaults.enabled is False)
-    said = {config.name: config for config in toolset.configs or ()}
+    said: dict[str, SandboxTool | WebTool] = {
+        config.name: config for config in toolset.configs or ()
+    }
+    enabled, policy = _settings(toolset.default_config, True, ALLOW)
 
     def resolved(name: str, default: bool) -> Config:
-        own = said[name].enabled if name in said else None
+        own_enabled, own_policy = _settings(said.get(name), default, policy)
         return {
             "type": name,
             "name": name,
-            "enabled": default if own is None else own,
-            "permission_policy": ALLOW,
+            "enabled": own_enabled,
+            "permission_policy": own_policy,
         }
 
     return {
         "type": toolset.type,
-        "default_config": {"enabled": enabled, "permission_policy": ALLOW},
+        "default_config": {"enabled": enabled, "permission_policy": policy},
         "configs": [
             *(resolved(name, enabled) for name in SANDBOX_TOOLS),
             # Nothing runs these yet, whatever the default says.
             *(resolved(name, False) for name in WEB_TOOLS),
         ],
     }
+
+
+def _settings(
+    said: ToolDefaults | SandboxTool | WebTool | None, enabled: bool, policy: Config
+) -> tuple[bool, Config]:
+    """What was said of a tool, over what holds otherwise."""
+    if said is None:
+        return enabled, policy
+    own = said.permission_policy
+    return (
+        enabled if said.enabled is None else said.enabled,
+        policy if own is None else {"type": own.type},
+    )
 
 
 def resolve_environment() -> Config:

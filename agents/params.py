@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, field_validator
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, field_validator
 
 from agents.http.validation import Params, Unbuilt, UnbuiltParams, not_yet
 
 MAX_PAIRS, MAX_KEY, MAX_VALUE = 16, 64, 512
 MAX_SYSTEM = 100_000
+MAX_TOOLS = 128
 
 TOOLSET = "agent_toolset_20260401"
 SANDBOX_TOOLS = ("bash", "read", "write", "edit", "glob", "grep")
@@ -95,7 +96,7 @@ class AlwaysAllow(Params):
     type: Literal["always_allow"]
 
 
-class AlwaysAsk(UnbuiltParams):
+class AlwaysAsk(Params):
     type: Literal["always_ask"]
 
 
@@ -161,21 +162,41 @@ class McpToolset(UnbuiltParams):
     type: Literal["mcp_toolset"]
 
 
-class CustomTool(UnbuiltParams):
+class InputSchema(Params):
+    """A JSON Schema of an object; what else it says is the model's to read."""
+
+    model_config = ConfigDict(extra="allow")
+
+    type: Literal["object"]
+    properties: dict[str, Any] | None = None
+    required: list[str] | None = None
+
+
+class CustomTool(Params):
     type: Literal["custom"]
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,128}$")]
+    description: Annotated[str, Field(min_length=1, max_length=10_000)]
+    input_schema: InputSchema
 
 
 Tool = Annotated[Toolset | McpToolset | CustomTool, Field(discriminator="type")]
 
 
-def _one_toolset(value: list[Any] | None) -> list[Any] | None:
-    if value and len(value) > 1:
+def _each_once(value: list[Any] | None) -> list[Any] | None:
+    """One toolset, and no two tools of one name."""
+    toolsets = [tool for tool in value or () if isinstance(tool, Toolset)]
+    if len(toolsets) > 1:
         raise ValueError("agent_toolset_20260401 may be given once")
+    names = [tool.name for tool in value or () if isinstance(tool, CustomTool)]
+    taken = (*SANDBOX_TOOLS, *WEB_TOOLS)
+    for name in names:
+        if names.count(name) > 1 or name in taken:
+            raise ValueError(f"the name of the tool {name} is taken")
     return value
 
 
 Tools = Annotated[
-    list[Tool] | None, Field(max_length=256), AfterValidator(_one_toolset)
+    list[Tool] | None, Field(max_length=MAX_TOOLS), AfterValidator(_each_once)
 ]
 
 

@@ -7,7 +7,6 @@ history through `log`, and raises the refusals of `agents.errors`.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 from django.db import transaction
@@ -18,14 +17,8 @@ from agents.actors import Actor
 from agents.errors import Conflict, InvalidRequest, NotFound
 from agents.models import Act, AgentVersion, Environment, ModelAlias
 from sandbox.spec import UPLOADS
-from sessions import bus, lifecycle, log, queue
-from sessions.events import (
-    Draft,
-    EventType,
-    Record,
-    SessionUpdated,
-    UserInterrupt,
-)
+from sessions import bus, inbox, lifecycle, log, queue
+from sessions.events import Draft, Record, SessionUpdated, UserInterrupt
 from sessions.models import Session, SessionResource, Status, Thread
 
 
@@ -64,7 +57,7 @@ def create_session(
         for resource in resources:
             _mount(actor, session, resource)
         if initial_events:
-            _receive(session, initial_events)
+            inbox.receive(session, initial_events)
             session.refresh_from_db()
     return session
 
@@ -99,10 +92,14 @@ def _mount(
 def send_events(
     actor: Actor, session: Session, events: Sequence[Draft]
 ) -> list[Record]:
-    """Queue client events and wake the session; an interrupt jumps the queue."""
+    """Queue client events and wake the session; an interrupt jumps the queue.
+
+    Raises:
+        InvalidRequest: one of them answers a call that does not wait; nothing is kept.
+    """
     actor.require(Act.RUN)
     with transaction.atomic():
-        return _receive(_locked(session), events)
+        return inbox.receive(_locked(session), events)
 
 
 def _locked(session: Session) -> Session:
@@ -118,25 +115,6 @@ def _locked(session: Session) -> Session:
     if found.status == Status.TERMINATED:
         raise Conflict(f"session {found.pk} is terminated: it takes no more events")
     return found
-
-
-def _receive(session: Session, events: Sequence[Draft]) -> list[Record]:
-    """Write the events down and start the session. Its row is locked."""
-    thread = session.threads.get(parent=None)
-    started: list[Draft] = []
-    if session.status == Status.IDLE:
-        events = [_without_effect(draft) for draft in events]
-        if any(draft.payload.type is EventType.USER_MESSAGE for draft in events):
-            started = lifecycle.start(thread)
-    written = log.append(session.pk, [*events, *started], thread_id=thread.pk)
-    transaction.on_commit(lambda: bus.wake_hosts(session.pk))
-    return written[: len(events)]
-
-
-def _without_effect(draft: Draft) -> Draft:
-    """A stop that finds nothing to stop is taken in at once."""
-    is_stop = draft.payload.type is EventType.USER_INTERRUPT
-    return replace(draft, queued=False) if is_stop else draft
 
 
 def interrupt(actor: Actor, session: Session) -> None:
@@ -205,6 +183,22 @@ def archive_session(actor: Actor, session: Session) -> Session:
     queue.enqueue("sessions.tasks.remove_sandbox", session.pk)
     session.refresh_from_db()
     return session
+
+
+def archive_thread(actor: Actor, thread: Thread) -> Thread:
+    """End a child thread for good. Archiving twice changes nothing."""
+    actor.require(Act.RUN)
+    if thread.is_primary:
+        raise InvalidRequest(
+            f"{thread.pk} is the primary thread: archive session {thread.session_id}"
+        )
+    if not lifecycle.archive_thread(thread):
+        raise InvalidRequest(
+            f"thread {thread.pk} is working: interrupt it and wait until it is idle"
+            " before it is archived"
+        )
+    thread.refresh_from_db()
+    return thread
 
 
 def delete_session(actor: Actor, session: Session) -> None:

@@ -7,7 +7,7 @@ The names and fields are the wire's (see `docs/events.md`). Types that begin wit
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import MISSING, dataclass, field, fields, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, ClassVar
@@ -23,10 +23,16 @@ OWN_PREFIX = "agentsite."
 class EventType(StrEnum):
     USER_MESSAGE = "user.message"
     USER_INTERRUPT = "user.interrupt"
+    USER_TOOL_CONFIRMATION = "user.tool_confirmation"
+    USER_CUSTOM_TOOL_RESULT = "user.custom_tool_result"
+    SYSTEM_MESSAGE = "system.message"
     AGENT_MESSAGE = "agent.message"
     AGENT_THINKING = "agent.thinking"
     AGENT_TOOL_USE = "agent.tool_use"
     AGENT_TOOL_RESULT = "agent.tool_result"
+    AGENT_CUSTOM_TOOL_USE = "agent.custom_tool_use"
+    THREAD_MESSAGE_SENT = "agent.thread_message_sent"
+    THREAD_MESSAGE_RECEIVED = "agent.thread_message_received"
     SESSION_STATUS_RUNNING = "session.status_running"
     SESSION_STATUS_IDLE = "session.status_idle"
     SESSION_STATUS_RESCHEDULED = "session.status_rescheduled"
@@ -35,6 +41,7 @@ class EventType(StrEnum):
     SESSION_UPDATED = "session.updated"
     SESSION_USAGE = "session.usage"
     SESSION_DELETED = "session.deleted"
+    THREAD_CREATED = "session.thread_created"
     THREAD_STATUS_RUNNING = "session.thread_status_running"
     THREAD_STATUS_IDLE = "session.thread_status_idle"
     THREAD_STATUS_RESCHEDULED = "session.thread_status_rescheduled"
@@ -83,6 +90,39 @@ class UserInterrupt(Payload):
 
 
 @dataclass(frozen=True, kw_only=True)
+class UserToolConfirmation(Payload):
+    """A person's word on a call that waits for it. The thread is set by the platform."""
+
+    type = EventType.USER_TOOL_CONFIRMATION
+    tool_use_id: str
+    result: str  # allow or deny
+    deny_message: str | None = None
+    session_thread_id: str | None = None
+    agentsite_sender: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class UserCustomToolResult(Payload):
+    """What a client's own tool answered."""
+
+    type = EventType.USER_CUSTOM_TOOL_RESULT
+    custom_tool_use_id: str
+    content: Sequence[Block] = ()
+    is_error: bool | None = None
+    session_thread_id: str | None = None
+    agentsite_sender: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class SystemMessage(Payload):
+    """Text of the operator's in the middle of a conversation."""
+
+    type = EventType.SYSTEM_MESSAGE
+    content: Sequence[Block]
+    agentsite_sender: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class AgentMessage(Payload):
     type = EventType.AGENT_MESSAGE
     content: Sequence[Block]
@@ -102,6 +142,37 @@ class AgentToolUse(Payload):
     input: Mapping[str, Any]
     evaluated_permission: str | None = None
     evaluation: Mapping[str, Any] | None = None
+    session_thread_id: str | None = None  # on the session's stream, of a child thread
+
+
+@dataclass(frozen=True, kw_only=True)
+class AgentCustomToolUse(Payload):
+    """A call that a client of the API answers."""
+
+    type = EventType.AGENT_CUSTOM_TOOL_USE
+    name: str
+    input: Mapping[str, Any]
+    session_thread_id: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ThreadMessageSent(Payload):
+    """What one thread said to another, in the sender's log."""
+
+    type = EventType.THREAD_MESSAGE_SENT
+    to_session_thread_id: str
+    content: Sequence[Block]
+    to_agent_name: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ThreadMessageReceived(Payload):
+    """The same in the receiver's log."""
+
+    type = EventType.THREAD_MESSAGE_RECEIVED
+    from_session_thread_id: str
+    content: Sequence[Block]
+    from_agent_name: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -167,6 +238,13 @@ class SessionDeleted(Payload):
 class ThreadStatus(Payload):
     session_thread_id: str
     agent_name: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ThreadCreated(ThreadStatus):
+    """In the log of the parent."""
+
+    type = EventType.THREAD_CREATED
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -247,10 +325,16 @@ PAYLOADS: dict[EventType, type[Payload]] = {
     for kind in (
         UserMessage,
         UserInterrupt,
+        UserToolConfirmation,
+        UserCustomToolResult,
+        SystemMessage,
         AgentMessage,
         AgentThinking,
         AgentToolUse,
         AgentToolResult,
+        AgentCustomToolUse,
+        ThreadMessageSent,
+        ThreadMessageReceived,
         SessionStatusRunning,
         SessionStatusIdle,
         SessionStatusRescheduled,
@@ -259,6 +343,7 @@ PAYLOADS: dict[EventType, type[Payload]] = {
         SessionUpdated,
         SessionUsage,
         SessionDeleted,
+        ThreadCreated,
         ThreadStatusRunning,
         ThreadStatusIdle,
         ThreadStatusRescheduled,
@@ -272,8 +357,23 @@ PAYLOADS: dict[EventType, type[Payload]] = {
     )
 }
 
-CLIENT_TYPES = frozenset({EventType.USER_MESSAGE, EventType.USER_INTERRUPT})
+CLIENT_TYPES = frozenset(
+    {
+        EventType.USER_MESSAGE,
+        EventType.USER_INTERRUPT,
+        EventType.USER_TOOL_CONFIRMATION,
+        EventType.USER_CUSTOM_TOOL_RESULT,
+        EventType.SYSTEM_MESSAGE,
+    }
+)
 """What a client may send; everything else is written by the platform."""
+
+
+CROSS_POSTED = frozenset(
+    (kind, "session_thread_id")
+    for kind in (EventType.AGENT_TOOL_USE, EventType.AGENT_CUSTOM_TOOL_USE)
+)
+"""What only a session's stream says of a child thread's event."""
 
 
 def parse(type: str, payload: Mapping[str, Any]) -> Payload:
@@ -305,6 +405,23 @@ class Draft:
     private: Mapping[str, Any] | None = None
     queued: bool = False  # from a client: waits to be taken in
     idempotency_key: str | None = None
+    thread_id: str = ""  # the one it is written for, where the caller names no other
+    inner: bool = False  # on its child thread's stream, and not on the session's
+
+    def on(self, thread_id: str, *, child: bool) -> Draft:
+        """The same for a thread. What only a child's own stream shows is inner."""
+        inner = child and not shows_on_session(self.payload)
+        return replace(self, thread_id=thread_id, inner=inner)
+
+
+def shows_on_session(payload: Payload) -> bool:
+    """Say whether an event of a child thread is on the session's stream too."""
+    match payload:
+        case AgentToolUse(evaluated_permission=permission):
+            return permission == "ask"
+        case AgentCustomToolUse() | ThreadStatus() | SessionError() | Recovery():
+            return True
+    return payload.type in CLIENT_TYPES
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -318,17 +435,20 @@ class Record:
     created_at: datetime
     processed_at: datetime | None = None
     private: Mapping[str, Any] = field(default_factory=dict)
+    thread_id: str = ""
+    inner: bool = False
 
     @property
     def type(self) -> EventType:
         return self.payload.type
 
-    def wire(self) -> dict[str, Any]:
-        """The event as the API answers it."""
+    def wire(self, *, own_thread: bool = False) -> dict[str, Any]:
+        """The event as the API answers it, on its own thread's stream or the session's."""
+        left_out = CROSS_POSTED if own_thread else frozenset()
         said = {
             name: value
             for name, value in self.payload.to_json().items()
-            if not name.startswith("agentsite_")
+            if not name.startswith("agentsite_") and (self.type, name) not in left_out
         }
         return {
             "id": self.id,
@@ -337,6 +457,6 @@ class Record:
             **said,
         }
 
-    def as_queued(self) -> dict[str, Any]:
+    def as_queued(self, *, own_thread: bool = False) -> dict[str, Any]:
         """The event as it was first sent: not yet taken in."""
-        return {**self.wire(), "processed_at": None}
+        return {**self.wire(own_thread=own_thread), "processed_at": None}

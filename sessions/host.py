@@ -26,7 +26,8 @@ from sessions import bus, leases, lifecycle, log
 from sessions.harness.contract import LeaseLost
 from sessions.leases import Claim
 from sessions.liveness import Liveness, place
-from sessions.worker import Hands, Work
+from sessions.turns import Hands
+from sessions.worker import Work
 
 logger = logging.getLogger(__name__)
 
@@ -201,7 +202,8 @@ class Host:
         if await self.database(self._expire_the_dead):
             self._look.set()
         for session_id in await self.database(log.interrupted, [*self.work]):
-            self._interrupt(session_id)
+            if work := self.work.get(session_id):
+                work.look()
 
     def _expire_the_dead(self) -> int:
         owners = leases.owners() - {self.id}
@@ -217,16 +219,12 @@ class Host:
                 work.give_up()
 
     async def _listen(self) -> None:
-        """Wake-ups: something to claim, or somebody stops a session held here."""
+        """Wake-ups: something to claim, or something for a session held here."""
         async for session_id in bus.Listener():
             if session_id not in self.work:
                 self._look.set()
-            elif await self.database(log.has_interrupt, session_id):
-                self._interrupt(session_id)
-
-    def _interrupt(self, session_id: str) -> None:
-        if work := self.work.get(session_id):
-            work.interrupt()
+            else:
+                self.work[session_id].look()
 
 
 def _put_off(work: Work, error: BaseException) -> None:

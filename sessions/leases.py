@@ -132,6 +132,11 @@ def hand_back(host: str) -> int:
     return count
 
 
+def let_go(session_id: str) -> None:
+    """Release the lease of a session whose work is done. Joins the transaction."""
+    Session.objects.filter(pk=session_id).update(owner="", lease_until=None)
+
+
 def put_off(session_id: str, *, fence: int, seconds: float = RETRY_SECONDS) -> None:
     """Let go of a session that this host could not work on; any host tries it soon."""
     Session.objects.filter(pk=session_id, fence=fence).update(

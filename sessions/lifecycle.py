@@ -1,18 +1,20 @@
-"""The life of a session: the only writer of statuses.
+"""The life of sessions and their threads: the only writer of statuses.
 
-Status and the events that tell of it change in one transaction. Leases, which say who
-may work on a session, are in `sessions.leases`.
+Status and the events that tell of it change in one transaction. A session's status is
+what its threads' statuses amount to: it works while one of them does. Leases, which say
+who may work on a session, are in `sessions.leases`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from enum import Enum, auto
 from typing import Any
 
 from django.db import transaction
 from django.utils import timezone
 
-from sessions import leases, log, usage
+from sessions import asks, leases, log, usage
 from sessions.events import (
     Draft,
     EventType,
@@ -30,7 +32,13 @@ from sessions.events import (
     ThreadStatusRunning,
     ThreadStatusTerminated,
 )
-from sessions.harness.contract import END_TURN, RETRIES_EXHAUSTED, Ending
+from sessions.harness.contract import (
+    END_TURN,
+    RETRIES_EXHAUSTED,
+    Ending,
+    requires_action,
+)
+from sessions.harness.reply import error_result
 from sessions.harness.standing import failures
 from sessions.models import Event, Session, Status, Thread
 from sessions.models.session import WORKING
@@ -38,112 +46,257 @@ from sessions.models.session import WORKING
 FAULTS = 5
 """How often in a row a turn may fail on our side before it is given up."""
 
+INTERRUPTED_ASK = (
+    "The call was interrupted before anybody answered it; it was not run. "
+    "Retry it if it is still wanted."
+)
+
+STARTS_ANEW = frozenset({"end_turn", "refusal"})
+"""Endings after which waiting input opens the next turn by itself."""
+
+
+class Finished(Enum):
+    """What became of a turn that came to its end."""
+
+    GOES_ON = auto()  # what came meanwhile is part of it
+    NEXT_TURN = auto()  # it is over, and waiting input opened another
+    THREAD_IDLE = auto()  # other threads of the session still work
+    SESSION_IDLE = auto()  # the lease is released
+
+
+# Starting.
+
 
 def start(thread: Thread) -> list[Draft]:
-    """Set the idle session of a primary thread running; return what tells of it.
+    """Set an idle thread running; return what tells of it, for the caller to append.
 
-    The caller appends them in the same transaction, behind what woke the session.
+    It belongs in the same transaction, behind what woke the thread.
     """
-    moment = timezone.now()
-    idle = Session.objects.filter(pk=thread.session_id, status=Status.IDLE)
-    woken = idle.update(
-        status=Status.RUNNING, stop_reason=None, running_since=moment, updated_at=moment
-    )
-    if not woken:
+    if not _change(thread, [Status.IDLE], Status.RUNNING):
         return []
-    _set_thread(thread, Status.RUNNING)
-    return [
-        Draft(payload=SessionStatusRunning()),
-        Draft(payload=ThreadStatusRunning(**_naming(thread))),
-    ]
+    return [*_settle(thread.session_id), _told(thread, Status.RUNNING)]
+
+
+# The end of a turn.
 
 
 def finish(
     session_id: str,
     *,
     fence: int,
+    thread_id: str | None = None,
     ending: Ending = END_TURN,
     cut: bool = False,
-) -> bool:
-    """End a turn: usage, idle and the lease's release in one transaction.
+) -> Finished:
+    """End a thread's turn, and with the last one the session's work.
 
-    Returns false where input waits: the lease is kept and the work goes on, within the
-    same turn, or, where the turn was `cut` short, in a new one after this one's idle.
-    An interrupt that came too late to stop anything is taken in, and cuts it short too.
+    Where input waits the work goes on: within the same turn, or, where the turn was
+    `cut` short, in a new one after this one's idle. An interrupt that came too late to
+    stop anything is taken in, and cuts it short too.
 
     Raises:
         log.Fenced: the lease has moved on.
     """
     with transaction.atomic():
         _hold(session_id, fence)
-        queued = log.queued_types(session_id)
+        thread = find_thread(session_id, thread_id)
+        queued = log.queued_types(session_id, thread.pk)
         if EventType.USER_INTERRUPT in queued:
-            log.take_in_interrupts(session_id, fence=fence)
-            queued, cut = log.queued_types(session_id), True
-        waiting = EventType.USER_MESSAGE in queued
-        if waiting and not cut:
-            return False
-        thread = _primary(session_id)
-        _go_idle(thread, fence, ending, release=not waiting)
-        if waiting:
-            _append(thread, start(thread), fence)
-    return not waiting
+            log.take_in_interrupts(session_id, fence=fence, thread_id=thread.pk)
+            queued, cut = log.queued_types(session_id, thread.pk), True
+        ends = _how_it_ends(thread, ending, cut=cut, waiting=_is_input(queued))
+        if ends is None:
+            return Finished.GOES_ON
+        if ends == RETRIES_EXHAUSTED:  # what waited shares the fate of the turn
+            log.take_in(session_id, fence=fence, thread_id=thread.pk)
+            queued = set()
+        return _end_turn(thread, fence, ends, opens_next=_is_input(queued))
 
 
-def _go_idle(
-    thread: Thread, fence: int, ending: Ending, *, release: bool = True
-) -> None:
-    why: dict[str, Any] = {
-        "stop_reason": ending.stop_reason,
-        "stop_details": ending.stop_details,
-    }
-    told = [
-        Draft(payload=SessionUsage(usage=usage.usage_of(thread.session))),
-        Draft(payload=ThreadStatusIdle(**_naming(thread), **why)),
-        Draft(payload=SessionStatusIdle(**why)),
-    ]
-    _rest(thread.session, Status.IDLE, ending.stop_reason, release=release)
-    _set_thread(thread, Status.IDLE, ending.stop_reason)
+def _is_input(types: Iterable[str]) -> bool:
+    return not log.INPUT.isdisjoint(types)
+
+
+def _how_it_ends(
+    thread: Thread, ending: Ending, *, cut: bool, waiting: bool
+) -> Ending | None:
+    """The ending as the log has it by now; none where the turn goes on."""
+    if ending.stop_reason["type"] == "requires_action":
+        if cut:
+            _append(thread, _cancelled(thread))
+            return END_TURN
+        calls = asks.waiting(thread.session_id, thread.pk)
+        return requires_action(calls) if calls else None
+    if waiting and ending == END_TURN and not cut:
+        return None
+    return ending
+
+
+def _end_turn(
+    thread: Thread, fence: int, ending: Ending, *, opens_next: bool
+) -> Finished:
+    told = _rest_thread(thread, ending)
+    if opens_next and ending.stop_reason["type"] in STARTS_ANEW:
+        _append(thread, told, fence)
+        _append(thread, start(thread), fence)
+        return Finished.NEXT_TURN
     _append(thread, told, fence)
+    if _status_of(thread.session_id) != Status.IDLE:
+        return Finished.THREAD_IDLE
+    log.take_in_interrupts(thread.session_id, fence=fence)  # one to all, come late
+    leases.let_go(thread.session_id)
+    return Finished.SESSION_IDLE
 
 
-def _rest(
-    session: Session,
-    status: Status,
-    stop_reason: Mapping[str, Any] | None,
-    *,
-    release: bool = True,
-) -> None:
-    """Stop the clock; with `release` let go of the lease too."""
-    freed = {"owner": "", "lease_until": None} if release else {}
-    Session.objects.filter(pk=session.pk).update(
+def _rest_thread(thread: Thread, ending: Ending) -> list[Draft]:
+    """Set a thread idle; return what tells of it and of its session."""
+    _change(thread, WORKING, Status.IDLE, ending.stop_reason)
+    idle = ThreadStatusIdle(**_naming(thread), **_why(ending))
+    return [_on(thread, idle), *_settle(thread.session_id, ending)]
+
+
+# Calls that wait for somebody.
+
+
+def waits_for_answers(thread: Thread) -> bool:
+    """Say whether a thread rests until somebody has answered its calls."""
+    reason = thread.stop_reason or {}
+    return thread.status == Status.IDLE and reason.get("type") == "requires_action"
+
+
+def remind(thread: Thread, calls: Sequence[str]) -> None:
+    """Say again, of an idle thread, which calls are left, where some were answered."""
+    ending = requires_action(calls)
+    if thread.stop_reason == ending.stop_reason:
+        return
+    Thread.objects.filter(pk=thread.pk).update(stop_reason=ending.stop_reason)
+    told = [_on(thread, ThreadStatusIdle(**_naming(thread), **_why(ending)))]
+    if _status_of(thread.session_id) == Status.IDLE:
+        told += _idle_again(thread.session_id)
+    _append(thread, told)
+
+
+def cancel_asks(thread: Thread) -> bool:
+    """Answer, on an idle thread, every call that waits with an error, and end its turn.
+
+    False where nothing waits. The model is not asked.
+    """
+    if not (results := _cancelled(thread)):
+        return False
+    Thread.objects.filter(pk=thread.pk).update(stop_reason=END_TURN.stop_reason)
+    idle = _on(thread, ThreadStatusIdle(**_naming(thread), **_why(END_TURN)))
+    told = [*results, idle]
+    if _status_of(thread.session_id) == Status.IDLE:
+        told += _idle_again(thread.session_id)
+    _append(thread, told)
+    return True
+
+
+def _cancelled(thread: Thread) -> list[Draft]:
+    calls = asks.unsettled(thread.session_id, thread.pk)
+    results = [error_result(each.call.id, INTERRUPTED_ASK) for each in calls]
+    return [_placed(thread, result) for result in results]
+
+
+def _idle_again(session_id: str) -> list[Draft]:
+    session = Session.objects.get(pk=session_id)
+    reason = _session_ending(session_id, END_TURN)
+    Session.objects.filter(pk=session_id).update(
+        stop_reason=reason.stop_reason, updated_at=timezone.now()
+    )
+    return _told_idle(session, reason)
+
+
+# What a session's threads amount to.
+
+
+def _settle(session_id: str, ending: Ending = END_TURN) -> list[Draft]:
+    """Give a session the status its threads amount to; return what tells of it."""
+    session = Session.objects.get(pk=session_id)
+    status = _amounts_to(session_id)
+    if status == session.status or session.status == Status.TERMINATED:
+        return []
+    rests = status == Status.IDLE
+    ending = _session_ending(session_id, ending) if rests else ending
+    Session.objects.filter(pk=session_id).update(
         status=status,
-        stop_reason=stop_reason,
-        active_seconds=usage.active_seconds(session),
-        running_since=None,
+        stop_reason=ending.stop_reason if rests else None,
         updated_at=timezone.now(),
-        **freed,
+        **_CLOCKS[status](session),
+    )
+    if rests:
+        return _told_idle(session, ending)
+    return [_on_primary(session_id, _SHIFTS[status][0]())]
+
+
+def _amounts_to(session_id: str) -> Status:
+    """One that works outweighs one that waits for a retry, and that one the idle."""
+    rows = Thread.objects.filter(session=session_id)
+    statuses = set(rows.values_list("status", flat=True))
+    return next(
+        (each for each in (Status.RUNNING, Status.RESCHEDULING) if each in statuses),
+        Status.IDLE,
     )
 
 
-def reschedule(session_id: str, *, fence: int) -> None:
-    """A fault that passes: the session waits, and keeps its host."""
-    _shift(session_id, fence, Status.RESCHEDULING)
+def _session_ending(session_id: str, ending: Ending) -> Ending:
+    """Why a session rests: a call that waits outweighs a budget, and both the rest."""
+    rows = Thread.objects.filter(session=session_id, status=Status.IDLE)
+    reasons = [
+        reason
+        for reason in rows.order_by("created_at").values_list("stop_reason", flat=True)
+        if reason
+    ]
+    calls = [
+        call
+        for reason in reasons
+        if reason["type"] == "requires_action"
+        for call in reason["event_ids"]
+    ]
+    if calls:
+        return requires_action(calls)
+    paused = {"type": "budget_reached"}
+    if paused in reasons:
+        return Ending(stop_reason=paused)
+    primary = find_thread(session_id)
+    own = primary.stop_reason or ending.stop_reason
+    return ending if own == ending.stop_reason else Ending(stop_reason=own)
 
 
-def go_on(session_id: str, *, fence: int) -> None:
+def _told_idle(session: Session, ending: Ending) -> list[Draft]:
+    used = SessionUsage(usage=usage.usage_of(session))
+    return [
+        _on_primary(session.pk, used),
+        _on_primary(session.pk, SessionStatusIdle(**_why(ending))),
+    ]
+
+
+def _why(ending: Ending) -> dict[str, Any]:
+    return {"stop_reason": ending.stop_reason, "stop_details": ending.stop_details}
+
+
+# Waits.
+
+
+def reschedule(session_id: str, *, fence: int, thread_id: str | None = None) -> None:
+    """A fault that passes: the thread waits, and the session keeps its host."""
+    _shift(session_id, fence, thread_id, Status.RUNNING, Status.RESCHEDULING)
+
+
+def go_on(session_id: str, *, fence: int, thread_id: str | None = None) -> None:
     """The wait of `reschedule` is over."""
-    _shift(session_id, fence, Status.RUNNING)
+    _shift(session_id, fence, thread_id, Status.RESCHEDULING, Status.RUNNING)
 
 
-def _shift(session_id: str, fence: int, status: Status) -> None:
+def _shift(
+    session_id: str, fence: int, thread_id: str | None, before: Status, after: Status
+) -> None:
     with transaction.atomic():
         _hold(session_id, fence)
-        Session.objects.filter(pk=session_id).update(status=status)
-        thread = _primary(session_id)
-        _set_thread(thread, status)
-        told = [_SHIFTS[status][0](), _SHIFTS[status][1](**_naming(thread))]
-        _append(thread, [Draft(payload=payload) for payload in told], fence)
+        thread = find_thread(session_id, thread_id)
+        if _change(thread, [before], after):
+            told = [*_settle(session_id), _told(thread, after)]
+            _append(thread, told, fence)
 
 
 _SHIFTS: dict[Status, tuple[type[Payload], type[ThreadStatus]]] = {
@@ -155,23 +308,26 @@ _SHIFTS: dict[Status, tuple[type[Payload], type[ThreadStatus]]] = {
 def set_back(session_id: str, *, fence: int, fault: str) -> None:
     """A turn failed on our side: say so, and have any host try again a little later.
 
-    After `FAULTS` times in a row the turn ends, since nothing suggests that it will go.
+    After `FAULTS` times in a row the turns end, since nothing suggests that they will go.
 
     Raises:
         log.Fenced: the lease has moved on.
     """
     with transaction.atomic():
         _hold(session_id, fence)
-        thread = _primary(session_id)
-        before = failures(log.records(session_id, thread_id=thread.pk))
+        primary = find_thread(session_id)
+        before = failures(log.records(session_id, thread_id=primary.pk))
+        retry = "exhausted" if before >= FAULTS else "retrying"
+        _append(primary, [_fault(session_id, fault, retry)], fence)
+        for thread in working_threads(session_id):
+            if before >= FAULTS:
+                _append(thread, _rest_thread(thread, RETRIES_EXHAUSTED), fence)
+            else:
+                reschedule(session_id, fence=fence, thread_id=thread.pk)
         if before >= FAULTS:
-            _append(thread, [_fault(session_id, fault, "exhausted")], fence)
-            _go_idle(thread, fence, RETRIES_EXHAUSTED)
-            return
-        _append(thread, [_fault(session_id, fault, "retrying")], fence)
-        if thread.session.status == Status.RUNNING:
-            reschedule(session_id, fence=fence)
-        leases.put_off(session_id, fence=fence, seconds=2.0 ** (before + 1))
+            leases.let_go(session_id)
+        else:
+            leases.put_off(session_id, fence=fence, seconds=2.0 ** (before + 1))
 
 
 def _fault(session_id: str, fault: str, retry: str) -> Draft:
@@ -202,9 +358,29 @@ def archive(session: Session) -> bool:
             return True
         gone = resting.filter(status=Status.IDLE).update(**_archived())
         if gone:
-            thread = _primary(session.pk)
-            _append(thread, _terminated(thread))
+            _append(find_thread(session.pk), _terminated(session.pk))
     return bool(gone)
+
+
+def archive_thread(thread: Thread) -> bool:
+    """End an idle child thread for good; false where it works or was the primary one."""
+    with transaction.atomic():
+        Session.objects.select_for_update().get(pk=thread.session_id)
+        thread = find_thread(thread.session_id, thread.pk)
+        if thread.is_primary or thread.status in WORKING:
+            return False
+        if _change(thread, [Status.IDLE], Status.TERMINATED):
+            Thread.objects.filter(pk=thread.pk).update(archived_at=timezone.now())
+            _append(thread, [_told(thread, Status.TERMINATED), *_reasons_left(thread)])
+    return True
+
+
+def _reasons_left(thread: Thread) -> list[Draft]:
+    """The session says anew why it rests, where the thread was part of the reason."""
+    asked = (thread.stop_reason or {}).get("type") == "requires_action"
+    if asked and _status_of(thread.session_id) == Status.IDLE:
+        return _idle_again(thread.session_id)
+    return []
 
 
 def _archived() -> dict[str, Any]:
@@ -216,25 +392,31 @@ def _archived() -> dict[str, Any]:
     }
 
 
-def _terminated(thread: Thread) -> list[Draft]:
-    _set_thread(thread, Status.TERMINATED)
-    return [
-        Draft(payload=ThreadStatusTerminated(**_naming(thread))),
-        Draft(payload=SessionStatusTerminated()),
+def _terminated(session_id: str) -> list[Draft]:
+    threads = Thread.objects.filter(session=session_id).order_by("-created_at")
+    ended = [
+        _told(thread, Status.TERMINATED)
+        for thread in threads
+        if _change(thread, [*WORKING, Status.IDLE], Status.TERMINATED)
     ]
+    return [*ended, _on_primary(session_id, SessionStatusTerminated())]
 
 
 def terminate(session_id: str, *, fence: int, error: Mapping[str, Any]) -> None:
     """End a session that cannot be recovered; the error says why."""
     with transaction.atomic():
         _hold(session_id, fence)
-        thread = _primary(session_id)
+        thread = find_thread(session_id)
+        session = thread.session
         told = [
-            Draft(payload=SessionError(error=error)),
-            Draft(payload=SessionUsage(usage=usage.usage_of(thread.session))),
-            *_terminated(thread),
+            _on(thread, SessionError(error=error)),
+            _on(thread, SessionUsage(usage=usage.usage_of(session))),
+            *_terminated(session_id),
         ]
-        _rest(thread.session, Status.TERMINATED, None)
+        Session.objects.filter(pk=session_id).update(
+            status=Status.TERMINATED, updated_at=timezone.now(), **_stopped(session)
+        )
+        leases.let_go(session_id)
         _append(thread, told, fence)
 
 
@@ -261,21 +443,90 @@ def forget(session_id: str) -> bool:
     return True
 
 
-def _primary(session_id: str) -> Thread:
-    """The primary thread as it is now, and the session with it."""
-    threads = Thread.objects.select_related("session")
-    found = threads.filter(session=session_id, parent=None).first()
-    if found is None:
+# Threads.
+
+
+def find_thread(session_id: str, thread_id: str | None = None) -> Thread:
+    """A thread as it is now, and the session with it; the primary one by default.
+
+    Raises:
+        log.SessionGone: there is none.
+    """
+    threads = Thread.objects.select_related("session").filter(session=session_id)
+    mine = threads.filter(pk=thread_id) if thread_id else threads.filter(parent=None)
+    if (found := mine.first()) is None:
         raise log.SessionGone(session_id)
     return found
 
 
-def _set_thread(
-    thread: Thread, status: Status, stop_reason: Mapping[str, Any] | None = None
-) -> None:
+def working_threads(session_id: str) -> list[Thread]:
+    """The threads that have something to do, the primary one last."""
+    rows = Thread.objects.filter(session=session_id, status__in=WORKING)
+    return list(rows.order_by("-created_at"))
+
+
+def _change(
+    thread: Thread,
+    before: Sequence[Status],
+    after: Status,
+    stop_reason: Mapping[str, Any] | None = None,
+) -> bool:
+    """Change a thread's status from one of these; say whether it was one of them."""
+    found = Thread.objects.filter(pk=thread.pk, status__in=before).first()
+    if found is None:
+        return False
     Thread.objects.filter(pk=thread.pk).update(
-        status=status, stop_reason=stop_reason, updated_at=timezone.now()
+        status=after,
+        stop_reason=stop_reason,
+        updated_at=timezone.now(),
+        **_CLOCKS[after](found),
     )
+    return True
+
+
+def _running(row: Session | Thread) -> dict[str, Any]:
+    return {"running_since": row.running_since or timezone.now()}
+
+
+def _waiting(row: Session | Thread) -> dict[str, Any]:
+    return {}
+
+
+def _stopped(row: Session | Thread) -> dict[str, Any]:
+    return {"running_since": None, "active_seconds": usage.active_seconds(row)}
+
+
+_CLOCKS = {
+    Status.RUNNING: _running,
+    Status.RESCHEDULING: _waiting,
+    Status.IDLE: _stopped,
+    Status.TERMINATED: _stopped,
+}
+"""What changes on the clocks of a row with its status."""
+
+
+def _status_of(session_id: str) -> str:
+    return str(Session.objects.values_list("status", flat=True).get(pk=session_id))
+
+
+# Drafts.
+
+
+def _told(thread: Thread, status: Status) -> Draft:
+    kind = _SHIFTS[status][1] if status in _SHIFTS else ThreadStatusTerminated
+    return _on(thread, kind(**_naming(thread)))
+
+
+def _on(thread: Thread, payload: Payload) -> Draft:
+    return _placed(thread, Draft(payload=payload))
+
+
+def _placed(thread: Thread, draft: Draft) -> Draft:
+    return draft.on(thread.pk, child=not thread.is_primary)
+
+
+def _on_primary(session_id: str, payload: Payload) -> Draft:
+    return Draft(payload=payload, thread_id=log.primary_id(session_id))
 
 
 def _append(thread: Thread, drafts: Sequence[Draft], fence: int | None = None) -> None:

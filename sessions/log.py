@@ -19,8 +19,25 @@ from django.utils import timezone
 from agents.ids import new_id
 from sandbox.answers import storable as storable_text
 from sessions import bus
-from sessions.events import Draft, EventType, Payload, Record, Unknown, parse
+from sessions.events import (
+    CLIENT_TYPES,
+    Draft,
+    EventType,
+    Payload,
+    Record,
+    Unknown,
+    parse,
+)
 from sessions.models import Event, Session, Thread
+
+INPUT = frozenset(
+    {
+        EventType.USER_MESSAGE,
+        EventType.SYSTEM_MESSAGE,
+        EventType.THREAD_MESSAGE_RECEIVED,
+    }
+)
+"""What waits for a thread's next step."""
 
 
 class SessionGone(Exception):
@@ -39,8 +56,9 @@ class Frame:
     record: Record
     queued: bool
 
-    def wire(self) -> dict[str, Any]:
-        return self.record.as_queued() if self.queued else self.record.wire()
+    def wire(self, *, own_thread: bool = False) -> dict[str, Any]:
+        form = self.record.as_queued if self.queued else self.record.wire
+        return form(own_thread=own_thread)
 
 
 def append(
@@ -52,6 +70,7 @@ def append(
 ) -> list[Record]:
     """Write events and return them in order.
 
+    They belong to the thread each names, else to `thread_id`, else to the primary one.
     An event whose idempotency key is there already is not written again; the stored
     one is returned in its place.
 
@@ -67,28 +86,42 @@ def append(
         if not fresh and fence is None:
             return [known[str(draft.idempotency_key)] for draft in drafts]
         first = _take_numbers(session_id, len(fresh), fence)
-        rows = _rows(session_id, thread_id or primary_id(session_id), fresh, first)
+        rows = _rows(
+            session_id, _default_thread(session_id, thread_id, fresh), fresh, first
+        )
         Event.objects.bulk_create(rows)
         _nudge(session_id, first + len(fresh) - 1)
     written = iter([record_of(row) for row in rows])
     return [known.get(draft.idempotency_key or "") or next(written) for draft in drafts]
 
 
+def _default_thread(
+    session_id: str, thread_id: str | None, drafts: Sequence[Draft]
+) -> str:
+    if thread_id or all(draft.thread_id for draft in drafts):
+        return thread_id or ""
+    return primary_id(session_id)
+
+
 def take_in(
     session_id: str,
     *,
     fence: int,
-    types: Iterable[EventType] = (EventType.USER_MESSAGE,),
+    thread_id: str | None = None,
+    types: Iterable[EventType] = INPUT,
 ) -> list[Record]:
-    """Take queued client events in: each gets its position and its time.
+    """Take queued input in, one thread's or all: each gets its position and its time.
 
     Raises:
         Fenced: the lease has moved on.
     """
-    return _taken(session_id, queued(session_id).filter(type__in=[*types]), fence)
+    rows = queued(session_id, thread_id).filter(type__in=[*types])
+    return _taken(session_id, rows, fence)
 
 
-def take_in_interrupts(session_id: str, *, fence: int) -> list[Record]:
+def take_in_interrupts(
+    session_id: str, *, fence: int, thread_id: str | None = None
+) -> list[Record]:
     """Take in what asks for a stop, and the messages whose turn it stops.
 
     A message that set the session running and that no step has taken in yet is part
@@ -97,20 +130,22 @@ def take_in_interrupts(session_id: str, *, fence: int) -> list[Record]:
     Raises:
         Fenced: the lease has moved on.
     """
-    stops = queued(session_id).filter(type=EventType.USER_INTERRUPT)
+    waiting = queued(session_id, thread_id)
+    stops = waiting.filter(type=EventType.USER_INTERRUPT)
     if not stops.exists():
         return []
-    began = _turn_began(session_id)
-    opening = queued(session_id).filter(type=EventType.USER_MESSAGE, seq__lt=began)
-    return _taken(session_id, stops | opening, fence)
+    began = _turn_began(session_id, thread_id)
+    answers = waiting.filter(type=EventType.USER_TOOL_CONFIRMATION)
+    opening = waiting.filter(type__in=INPUT, seq__lt=began)
+    return _taken(session_id, stops | answers | opening, fence)
 
 
-def _turn_began(session_id: str) -> int:
-    """When the session was set running; later ones are the ends of retries' waits."""
-    rows = Event.objects.filter(session_id=session_id)
-    idle = rows.filter(type=EventType.SESSION_STATUS_IDLE).aggregate(seq=Max("seq"))
+def _turn_began(session_id: str, thread_id: str | None) -> int:
+    """When the thread was set running; later ones are the ends of retries' waits."""
+    rows = _of_thread(Event.objects.filter(session_id=session_id), thread_id)
+    idle = rows.filter(type=EventType.THREAD_STATUS_IDLE).aggregate(seq=Max("seq"))
     running = rows.filter(
-        type=EventType.SESSION_STATUS_RUNNING, seq__gt=idle["seq"] or 0
+        type=EventType.THREAD_STATUS_RUNNING, seq__gt=idle["seq"] or 0
     )
     return running.aggregate(seq=Min("seq"))["seq"] or 0
 
@@ -129,9 +164,14 @@ def _taken(session_id: str, rows: QuerySet[Event], fence: int) -> list[Record]:
     return [record_of(row) for row in waiting]
 
 
-def queued(session_id: str) -> QuerySet[Event]:
-    """Client events that no turn has taken in yet, in order of arrival."""
-    return Event.objects.filter(session_id=session_id, position=None).order_by("seq")
+def queued(session_id: str, thread_id: str | None = None) -> QuerySet[Event]:
+    """What no turn has taken in yet, in order of arrival."""
+    rows = Event.objects.filter(session_id=session_id, position=None).order_by("seq")
+    return _of_thread(rows, thread_id)
+
+
+def _of_thread(rows: QuerySet[Event], thread_id: str | None) -> QuerySet[Event]:
+    return rows.filter(thread_id=thread_id) if thread_id else rows
 
 
 def records(
@@ -139,9 +179,8 @@ def records(
 ) -> list[Record]:
     """What was taken in after a position, in order: a transcript is folded from it."""
     rows = Event.objects.filter(session_id=session_id, position__gt=after)
-    if thread_id:
-        rows = rows.filter(thread_id=thread_id)
-    return [record_of(row) for row in rows.order_by("position")]
+    found = _of_thread(rows, thread_id).order_by("position")
+    return [record_of(row) for row in found]
 
 
 def since(session_id: str, number: int, *, limit: int = 500) -> list[Frame]:
@@ -195,10 +234,14 @@ def frames_of(row: Event) -> list[Frame]:
     record = record_of(row)
     if row.position == row.seq:
         return [Frame(number=row.seq, record=record, queued=False)]
-    arrival = Frame(number=row.seq, record=record, queued=True)
-    if row.position is None:
-        return [arrival]
-    return [arrival, Frame(number=row.position, record=record, queued=False)]
+    taken = [
+        Frame(number=number, record=record, queued=False)
+        for number in (row.position,)
+        if number is not None
+    ]
+    if record.type not in CLIENT_TYPES:  # between threads: seen once it is taken in
+        return taken
+    return [Frame(number=row.seq, record=record, queued=True), *taken]
 
 
 def record_of(row: Event) -> Record:
@@ -210,6 +253,8 @@ def record_of(row: Event) -> Record:
         created_at=row.created_at,
         processed_at=row.processed_at,
         private=row.private or {},
+        thread_id=row.thread_id,
+        inner=row.inner,
     )
 
 
@@ -240,12 +285,17 @@ def listed(
     types: Sequence[str] = (),
     processed: Mapping[str, datetime] | None = None,
     include_own: bool = False,
+    thread_id: str | None = None,
 ) -> QuerySet[Event]:
-    """The events of the list endpoint, unordered: the caller pages through them.
+    """The events of the list endpoints, unordered: the caller pages through them.
 
+    Without a thread those that the session's own stream shows.
     `processed` maps lookups (`gt`, `gte`, `lt`, `lte`) to moments of `processed_at`.
     """
-    rows = Event.objects.filter(session_id=session_id)
+    rows = Event.objects.filter(session_id=session_id).exclude(
+        type=EventType.THREAD_MESSAGE_RECEIVED, position=None
+    )
+    rows = _of_thread(rows, thread_id) if thread_id else rows.filter(inner=False)
     if types:
         rows = rows.filter(type__in=types)
     if not include_own:
@@ -265,6 +315,12 @@ def _stored_by_key(
         _take_numbers(session_id, 0, fence)
     rows = Event.objects.filter(session_id=session_id, idempotency_key__in=keys)
     return {str(row.idempotency_key): record_of(row) for row in rows}
+
+
+def find_by_key(session_id: str, key: str) -> Record | None:
+    """Return the event that was written under an idempotency key."""
+    row = Event.objects.filter(session_id=session_id, idempotency_key=key).first()
+    return record_of(row) if row else None
 
 
 def _take_numbers(session_id: str, count: int, fence: int | None) -> int:
@@ -297,7 +353,8 @@ def _rows(
         Event(
             id=draft.id or new_id("sevt"),
             session_id=session_id,
-            thread_id=thread_id,
+            thread_id=draft.thread_id or thread_id,
+            inner=draft.inner,
             seq=number,
             position=None if draft.queued else number,
             type=draft.payload.type.value,
@@ -336,14 +393,18 @@ def _nudge(session_id: str, number: int) -> None:
     transaction.on_commit(lambda: bus.nudge(session_id, number))
 
 
-def queued_types(session_id: str) -> set[str]:
-    """The types of client events that no turn has taken in yet."""
-    return set(queued(session_id).values_list("type", flat=True))
+def queued_types(session_id: str, thread_id: str | None = None) -> set[str]:
+    """The types of events that no turn has taken in yet."""
+    return set(queued(session_id, thread_id).values_list("type", flat=True))
 
 
-def has_interrupt(session_id: str) -> bool:
-    """Say whether somebody asked for a stop that no turn has answered."""
-    return EventType.USER_INTERRUPT in queued_types(session_id)
+def stopped_threads(session_id: str) -> set[str]:
+    """The threads somebody asked to stop; an empty id stands for all of them."""
+    rows = queued(session_id).filter(type=EventType.USER_INTERRUPT)
+    return {
+        payload.get("session_thread_id") or ""
+        for payload in rows.values_list("payload", flat=True)
+    }
 
 
 def interrupted(session_ids: Sequence[str]) -> list[str]:

@@ -1,4 +1,4 @@
-"""What a turn reads once, at its beginning, and the files it may ask for later."""
+"""What a host reads of a session once, and the files a turn may ask for later."""
 
 from __future__ import annotations
 
@@ -8,35 +8,27 @@ from pathlib import Path
 from agents.models import File
 from sessions import log
 from sessions.harness.contract import FileUnavailable
-from sessions.models import Session, Thread
+from sessions.models import Session
 
 
 @dataclass(frozen=True, kw_only=True)
 class Opened:
-    """A session as it was when the turn began."""
+    """A session as it was when a host began to work on it."""
 
     session: Session
-    thread_id: str
     files: tuple[tuple[str, Path], ...]  # where it is mounted, where its bytes lie
-    interrupted: bool
 
 
 def load(session_id: str) -> Opened:
-    """Read what a turn needs to know.
+    """Read what all turns of a session need to know.
 
     Raises:
         log.SessionGone: it was deleted.
     """
-    threads = Thread.objects.select_related("session").filter(parent=None)
-    thread = threads.filter(session=session_id).first()
-    if thread is None:
+    session = Session.objects.filter(pk=session_id).first()
+    if session is None:
         raise log.SessionGone(session_id)
-    return Opened(
-        session=thread.session,
-        thread_id=thread.pk,
-        files=_files(thread.session),
-        interrupted=log.has_interrupt(session_id),
-    )
+    return Opened(session=session, files=_files(session))
 
 
 def _files(session: Session) -> tuple[tuple[str, Path], ...]:

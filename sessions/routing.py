@@ -8,6 +8,10 @@ from sessions.consumers import SessionSocket, SessionStream
 
 http = [
     path("v1/sessions/<str:session_id>/events/stream", SessionStream.as_asgi()),
+    path(
+        "v1/sessions/<str:session_id>/threads/<str:thread_id>/stream",
+        SessionStream.as_asgi(),
+    ),
 ]
 
 websocket = [

@@ -25,6 +25,8 @@ from sandbox.errors import (
 from sandbox.images import base_image_tag
 from sandbox.spec import FileMount, NetworkPolicy, SandboxSpec
 from sessions.harness.anthropic_model import AnthropicModel
+from sessions.harness.contract import Harness
+from sessions.harness.loop import run_turn
 from sessions.harness.model import Model
 from sessions.opened import Opened
 
@@ -60,7 +62,7 @@ def shared_group() -> int:
 
 
 class SiteHands:
-    """What a host offers every turn (`worker.Hands`)."""
+    """What a host offers every turn (`turns.Hands`)."""
 
     def __init__(self) -> None:
         self._provider = provider()
@@ -88,6 +90,9 @@ class SiteHands:
         if scripted not in self._models:
             self._models[scripted] = _model(scripted=scripted)
         return self._models[scripted]
+
+    def harness(self, agent: Mapping[str, Any]) -> Harness:
+        return run_turn
 
     async def close(self) -> None:
         await self._provider.close()

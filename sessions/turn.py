@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
 from agents.ids import new_id
 from sandbox.base import Sandbox
 from sandbox.errors import OutcomeUnknown, SandboxError, SandboxGone
 from sandbox.spec import ToolOutcome
-from sessions import bus, lifecycle, log
+from sessions import bus, lifecycle, log, threads
 from sessions.events import (
     AgentToolResult,
+    Block,
     Draft,
+    EventType,
     Record,
     Recovery,
     ToolStarted,
-    Waiting,
 )
 from sessions.harness.contract import (
     LeaseLost,
@@ -26,13 +27,17 @@ from sessions.harness.contract import (
     ToolResult,
 )
 from sessions.harness.standing import open_requests, unanswered
+from sessions.models import Thread
 from sessions.opened import Opened, read_file
 from sessions.results import bounded, failed, result_of
+from sessions.shared_sandbox import SharedSandbox
 
 logger = logging.getLogger(__name__)
 
 READS_ONLY = frozenset({"read", "glob", "grep"})
 """Tools that may be run again when their outcome was lost."""
+
+DECISIONS = (EventType.USER_TOOL_CONFIRMATION,)
 
 STOP_SECONDS = 40.0
 """How long an interrupt waits for tools to stop before the turn ends without that."""
@@ -48,31 +53,23 @@ class Database(Protocol):
     ) -> Result: ...
 
 
-class Sandboxes(Protocol):
-    async def sandbox(
-        self, opened: Opened, waiting: Callable[[str], Awaitable[None]]
-    ) -> Sandbox:
-        """Return the session's sandbox; `waiting` hears what it waits for.
-
-        Raises SandboxError.
-        """
-
-
 class HostedTurn:
     """What the harness sees of its host (`harness.contract.Turn`)."""
 
     def __init__(
         self,
         *,
+        thread: Thread,
         opened: Opened,
         fence: int,
         database: Database,
         publisher: bus.Publisher,
-        sandboxes: Sandboxes,
+        sandbox: SharedSandbox,
     ) -> None:
         self.session_id = opened.session.pk
-        self.thread_id = opened.thread_id
-        self.agent: Mapping[str, Any] = opened.session.agent_snapshot
+        self.thread_id = thread.pk
+        self.child_thread_id = None if thread.is_primary else thread.pk
+        self.agent: Mapping[str, Any] = thread.agent_snapshot
         self.system_notes = tuple(
             f"A file is mounted at {path}." for path, _ in opened.files
         )
@@ -80,9 +77,7 @@ class HostedTurn:
         self._fence = fence
         self._database = database
         self._publisher = publisher
-        self._sandboxes = sandboxes
-        self._sandbox: Sandbox | None = None
-        self._opening = asyncio.Lock()
+        self._sandbox = sandbox
         self._records: list[Record] = []
 
     # The log.
@@ -99,24 +94,31 @@ class HostedTurn:
         return new_id("sevt")
 
     async def take_in(self) -> Sequence[Record]:
-        return await self._fenced(log.take_in, self.session_id)
+        return await self._of_thread(log.take_in)
+
+    async def take_decisions(self) -> Sequence[Record]:
+        return await self._of_thread(log.take_in, types=DECISIONS)
 
     async def take_in_interrupts(self) -> None:
-        await self._fenced(log.take_in_interrupts, self.session_id)
+        await self._of_thread(log.take_in_interrupts)
 
     async def emit(self, *drafts: Draft) -> Sequence[Record]:
         self._publisher.flush(self.session_id)
-        return await self._fenced(
-            lifecycle.append_and_count,
-            self.session_id,
-            drafts,
-            thread_id=self.thread_id,
-        )
+        is_child = self.child_thread_id is not None
+        placed = [draft.on(self.thread_id, child=is_child) for draft in drafts]
+        return await self._of_thread(lifecycle.append_and_count, placed)
 
     async def back_off(self, seconds: float) -> None:
-        await self._fenced(lifecycle.reschedule, self.session_id)
+        await self._of_thread(lifecycle.reschedule)
         await asyncio.sleep(seconds)
-        await self._fenced(lifecycle.go_on, self.session_id)
+        await self._of_thread(lifecycle.go_on)
+
+    async def _of_thread(
+        self, write: Callable[..., Result], *args: Any, **kwargs: Any
+    ) -> Result:
+        return await self._fenced(
+            write, self.session_id, *args, thread_id=self.thread_id, **kwargs
+        )
 
     async def _fenced(
         self, write: Callable[..., Result], *args: Any, **kwargs: Any
@@ -127,7 +129,18 @@ class HostedTurn:
             raise LeaseLost(str(fenced)) from fenced
 
     def preview(self, frame: Mapping[str, Any]) -> None:
-        self._publisher.publish_delta(self.session_id, frame)
+        if self.child_thread_id is None:  # a child's words are not the session's
+            self._publisher.publish_delta(self.session_id, frame)
+
+    # Other threads.
+
+    async def create_thread(
+        self, agent: Mapping[str, Any], content: Sequence[Block]
+    ) -> str:
+        return await self._of_thread(threads.create, agent, content)
+
+    async def send_message(self, thread_id: str, content: Sequence[Block]) -> None:
+        await self._of_thread(threads.send, thread_id, content)
 
     async def load_file(self, file_id: str) -> tuple[str, bytes]:
         return await self._database(
@@ -148,7 +161,7 @@ class HostedTurn:
 
     async def _run(self, call: ToolCall) -> ToolResult:
         try:
-            sandbox = await self._open_sandbox()
+            sandbox = await self._sandbox.open(self.emit)
         except SandboxError as error:
             return failed(f"The sandbox could not be started: {error}")
         intent = ToolStarted(tool_use_id=call.id)
@@ -169,17 +182,17 @@ class HostedTurn:
         try:
             return await sandbox.execute(call.id, call.name, call.input)
         except OutcomeUnknown:
-            await self._part_from(sandbox)
+            await self._sandbox.part_from(sandbox)
             raise
         except SandboxGone:
-            await self._part_from(sandbox)
-            sandbox = await self._open_sandbox()
+            await self._sandbox.part_from(sandbox)
+            sandbox = await self._sandbox.open(self.emit)
             return await sandbox.execute(call.id, call.name, call.input)
 
     async def _resume(self, call: ToolCall) -> ToolResult:
         """Answer a call whose worker died: collect, run again, or say unknown."""
         try:
-            sandbox = await self._open_sandbox()
+            sandbox = await self._sandbox.open(self.emit)
             remembered = await sandbox.outcome(call.id)
             if remembered is not None or call.name in READS_ONLY:
                 told = "collected" if remembered is not None else "re-run"
@@ -218,42 +231,10 @@ class HostedTurn:
             return
         try:
             async with asyncio.timeout(STOP_SECONDS):
-                sandbox = await self._open_sandbox()
+                sandbox = await self._sandbox.open(self.emit)
                 await asyncio.gather(*(sandbox.cancel(call.id) for call in calls))
         except (SandboxError, TimeoutError) as error:
             logger.warning("stopping the tools of %s: %s", self.session_id, error)
-
-    # The sandbox.
-
-    async def _open_sandbox(self) -> Sandbox:
-        async with self._opening:
-            if self._sandbox is None:
-                self._sandbox = await self._provision()
-            return self._sandbox
-
-    async def _provision(self) -> Sandbox:
-        told: list[str] = []
-
-        async def waiting(reason: str) -> None:
-            if reason not in told:
-                told.append(reason)
-                await self.emit(Draft(payload=Waiting(reason=reason)))
-
-        try:
-            return await self._sandboxes.sandbox(self._opened, waiting)
-        finally:
-            if told:
-                await self.emit(Draft(payload=Waiting(reason=told[-1], over=True)))
-
-    async def _part_from(self, sandbox: Sandbox) -> None:
-        """Forget a sandbox that is lost; a call beside this one may have done so."""
-        if self._sandbox is sandbox:
-            self._sandbox = None
-            await sandbox.close()
-
-    async def close(self) -> None:
-        if self._sandbox is not None:
-            await self._part_from(self._sandbox)
 
 
 def _started(records: Sequence[Record]) -> set[str]:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from django.urls import path, re_path
+from django.urls import path
 
-from agents.api.unbuilt import unbuilt
 from agents.http.endpoint import Methods
-from sessions.api import events, resources, sessions
+from sessions.api import events, resources, sessions, threads
 
 urlpatterns = [
     path("sessions", Methods(GET=sessions.index, POST=sessions.create)),
@@ -24,5 +23,13 @@ urlpatterns = [
         "sessions/<session_id>/resources/<resource_id>",
         Methods(GET=resources.retrieve, POST=resources.change, DELETE=resources.change),
     ),
-    re_path(r"^sessions/[^/]+/threads(?:/.*)?$", unbuilt),
+    path("sessions/<session_id>/threads", Methods(GET=threads.index)),
+    path("sessions/<session_id>/threads/<thread_id>", Methods(GET=threads.retrieve)),
+    path(
+        "sessions/<session_id>/threads/<thread_id>/archive",
+        Methods(POST=threads.archive),
+    ),
+    path(
+        "sessions/<session_id>/threads/<thread_id>/events", Methods(GET=threads.events)
+    ),
 ]

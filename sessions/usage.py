@@ -30,9 +30,9 @@ def count(session_id: str, thread_id: str, drafts: Iterable[Draft]) -> None:
     Session.objects.filter(pk=session_id).update(usage=_sum(found.session.usage, used))
 
 
-def usage_of(session: Session) -> dict[str, Any]:
+def usage_of(row: Session | Thread) -> dict[str, Any]:
     """The usage object of the wire, running time included."""
-    usage = session.usage
+    usage = row.usage or {}
     written, for_an_hour = (
         usage.get("cache_creation_input_tokens", 0),
         usage.get(HOUR, 0),
@@ -46,16 +46,16 @@ def usage_of(session: Session) -> dict[str, Any]:
             "ephemeral_1h_input_tokens": for_an_hour,
         },
         "server_tool_use": {"web_search_requests": 0, "web_fetch_requests": 0},
-        "active_seconds": round(active_seconds(session), 3),
+        "active_seconds": round(active_seconds(row), 3),
     }
 
 
-def active_seconds(session: Session) -> float:
-    """Seconds in which the session was working, up to now."""
-    if session.running_since is None:
-        return session.active_seconds
-    running = (timezone.now() - session.running_since).total_seconds()
-    return session.active_seconds + max(0.0, running)
+def active_seconds(row: Session | Thread) -> float:
+    """Seconds in which a session or a thread was working, up to now."""
+    if row.running_since is None:
+        return row.active_seconds
+    running = (timezone.now() - row.running_since).total_seconds()
+    return row.active_seconds + max(0.0, running)
 
 
 def ends_request(draft: Draft) -> bool:

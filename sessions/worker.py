@@ -1,29 +1,31 @@
-"""One claim at work: turn after turn, until the session is idle or the lease is gone."""
+"""One claim at work: every thread that has something to do, until the session is idle."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
-from typing import Protocol
+from collections.abc import Collection
+from dataclasses import dataclass
 
 from sessions import bus, lifecycle, log
 from sessions.events import Draft, Recovery
-from sessions.harness.contract import END_TURN, Ending, LeaseLost
-from sessions.harness.loop import close_interrupted, run_turn
-from sessions.harness.model import Model
-from sessions.harness.standing import is_interrupted
 from sessions.leases import Claim
-from sessions.models import Status
-from sessions.opened import load
-from sessions.turn import Database, HostedTurn, Sandboxes
+from sessions.lifecycle import Finished
+from sessions.models import Status, Thread
+from sessions.opened import Opened, load
+from sessions.shared_sandbox import SharedSandbox
+from sessions.turn import Database, HostedTurn
+from sessions.turns import Hands, Turns
+
+LOOK_SECONDS = 5.0
+"""How often a session with several threads looks for what no wake-up told it of."""
 
 
-class Hands(Sandboxes, Protocol):
-    """What a host offers every turn: sandboxes and models."""
+@dataclass(frozen=True, kw_only=True)
+class Standing:
+    """What a session has to do now."""
 
-    def model(self, agent: Mapping[str, object]) -> Model: ...
-
-    async def close(self) -> None: ...
+    threads: list[Thread]  # that work, the primary one last
+    stops: set[str]  # that somebody wants stopped; an empty id is all of them
 
 
 class Work:
@@ -43,97 +45,126 @@ class Work:
         self._database = database
         self._publisher = publisher
         self._hands = hands
-        self._step: asyncio.Task[Ending] | None = None
-        self._interrupted = False
+        self._turns: dict[str, Turns] = {}
+        self._tasks: dict[str, asyncio.Task[Finished]] = {}
+        self._news = asyncio.Event()
         self._given_up = False
 
-    def interrupt(self) -> None:
-        """Cut what runs now; the turn then ends idle.
-
-        Once is enough: a second cut would hit what the first one left to be tidied up.
-        """
-        if not self._interrupted:
-            self._interrupted = True
-            self._cut()
+    def look(self) -> None:
+        """Something came for this session: input, an answer or a stop."""
+        self._news.set()
 
     def give_up(self) -> None:
         """Stop writing: another host has this session."""
         self._given_up = True
-        self._cut()
-
-    def _cut(self) -> None:
-        if self._step is not None:
-            self._step.cancel()
+        for turns in self._turns.values():
+            turns.give_up()
 
     async def run(self) -> None:
-        turn = await self._open()
-        try:
-            while not await self._one_turn(turn):
-                # A stop that came while the last turn ended was taken in with it.
-                self._interrupted = await self._database(
-                    log.has_interrupt, self.session_id
-                )
-        finally:
-            await turn.close()
-
-    async def _open(self) -> HostedTurn:
         opened = await self._database(load, self.session_id)
-        self._interrupted = self._interrupted or opened.interrupted
+        sandbox = SharedSandbox(opened, self._hands)
+        try:
+            if self.claim.taken_over:
+                await self._tell_recovery(opened, sandbox)
+            while await self._goes_on(opened, sandbox):
+                await self._any_news()
+        finally:
+            await self._end_tasks()
+            await sandbox.close()
+
+    async def _goes_on(self, opened: Opened, sandbox: SharedSandbox) -> bool:
+        """Look at what ended and what is to do; false once the session is idle."""
+        finished = [self._ended(thread_id) for thread_id in [*self._tasks]]
+        if Finished.SESSION_IDLE in finished:
+            return False
+        self._news.clear()
+        standing = await self._database(_standing, self.session_id)
+        for thread in standing.threads:
+            if thread.pk not in self._tasks:
+                await self._end_wait(thread)
+                self._begin(self._turns_of(thread, opened, sandbox))
+        self._stop(standing.stops)
+        return bool(self._tasks)
+
+    def _ended(self, thread_id: str) -> Finished | None:
+        """How a thread's turns ended, where they have; raises what they raised."""
+        task = self._tasks[thread_id]
+        if not task.done():
+            return None
+        del self._tasks[thread_id], self._turns[thread_id]
+        return task.result()
+
+    async def _end_wait(self, thread: Thread) -> None:
+        """Another host left the thread to be tried again."""
+        if thread.status == Status.RESCHEDULING:
+            await self._database(
+                lifecycle.go_on,
+                self.session_id,
+                fence=self.fence,
+                thread_id=thread.pk,
+            )
+
+    def _turns_of(
+        self, thread: Thread, opened: Opened, sandbox: SharedSandbox
+    ) -> Turns:
         turn = HostedTurn(
+            thread=thread,
             opened=opened,
             fence=self.fence,
             database=self._database,
             publisher=self._publisher,
-            sandboxes=self._hands,
+            sandbox=sandbox,
         )
-        if opened.session.status == Status.RESCHEDULING:
-            await self._database(lifecycle.go_on, self.session_id, fence=self.fence)
-        if self.claim.taken_over:
-            await turn.emit(Draft(payload=await self._recovery(turn)))
-        return turn
-
-    async def _recovery(self, turn: HostedTurn) -> Recovery:
-        return Recovery(
-            cut=await turn.what_was_cut(), seconds_lost=self.claim.seconds_lost
+        return Turns(
+            turn=turn, fence=self.fence, database=self._database, hands=self._hands
         )
 
-    async def _one_turn(self, turn: HostedTurn) -> bool:
-        """Run to the end or the interrupt; true once the session is idle."""
+    def _begin(self, turns: Turns) -> None:
+        thread_id = turns.turn.thread_id
+        self._turns[thread_id] = turns
+        task = asyncio.create_task(turns.run(), name=thread_id)
+        self._tasks[thread_id] = task
+        task.add_done_callback(lambda _: self._news.set())
+
+    def _stop(self, stops: Collection[str]) -> None:
+        """Cut the threads that somebody stops; of all, the primary one at the end.
+
+        Its log has the stop, and whoever takes over from here is to find it there.
+        """
+        children = [id for id, each in self._turns.items() if each.turn.child_thread_id]
+        for thread_id, turns in self._turns.items():
+            is_last = thread_id not in children and not children
+            if thread_id in stops or (
+                "" in stops and (thread_id in children or is_last)
+            ):
+                turns.interrupt()
+
+    async def _any_news(self) -> None:
+        alone = len(self._tasks) == 1
         try:
-            ending = await self._until_interrupted(turn)
-        except _Cut:
-            await turn.stop_tools()
-            await turn.take_in_interrupts()
-            await close_interrupted(turn)
-            return await self._finish(END_TURN, cut=True)
-        return await self._finish(ending, cut=ending != END_TURN)
+            await asyncio.wait_for(self._news.wait(), None if alone else LOOK_SECONDS)
+        except TimeoutError:
+            pass
 
-    async def _until_interrupted(self, turn: HostedTurn) -> Ending:
-        stopped = is_interrupted(await turn.records())
-        if stopped or self._interrupted:  # in this order: a stop may come meanwhile
-            raise _Cut
-        model = self._hands.model(turn.agent)
-        self._step = asyncio.create_task(run_turn(turn, model))
-        try:
-            return await self._step
-        except asyncio.CancelledError:
-            if self._given_up:
-                raise LeaseLost(f"{self.session_id} was taken over") from None
-            if not self._interrupted:
-                raise
-            raise _Cut from None
-        finally:
-            self._step = None
+    async def _end_tasks(self) -> None:
+        for task in self._tasks.values():
+            task.cancel()
+        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
 
-    async def _finish(self, ending: Ending, *, cut: bool) -> bool:
-        return await self._database(
-            lifecycle.finish,
-            self.session_id,
-            fence=self.fence,
-            ending=ending,
-            cut=cut,
+    async def _tell_recovery(self, opened: Opened, sandbox: SharedSandbox) -> None:
+        threads = await self._database(lifecycle.working_threads, self.session_id)
+        turns = [self._turns_of(thread, opened, sandbox).turn for thread in threads]
+        cuts = [await turn.what_was_cut() for turn in turns]
+        told = Recovery(
+            cut="; ".join(cuts) or None, seconds_lost=self.claim.seconds_lost
+        )
+        await self._database(
+            log.append, self.session_id, [Draft(payload=told)], fence=self.fence
         )
 
 
-class _Cut(Exception):
-    """Somebody interrupted the turn."""
+def _standing(session_id: str) -> Standing:
+    return Standing(
+        threads=lifecycle.working_threads(session_id),
+        stops=log.stopped_threads(session_id),
+    )

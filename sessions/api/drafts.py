@@ -10,7 +10,13 @@ from agents.errors import NotFound
 from agents.http.validation import Params
 from agents.models import File
 from sessions import events
-from sessions.api.params import DocumentBlock, FileSource, ImageBlock, UserMessage
+from sessions.api.params import (
+    CustomToolResult,
+    DocumentBlock,
+    FileSource,
+    ImageBlock,
+    UserMessage,
+)
 
 
 def drafts(actor: Actor, sent: Sequence[Params]) -> list[events.Draft]:
@@ -42,8 +48,8 @@ def _require_files(actor: Actor, sent: Sequence[Params]) -> None:
 
 def _file_ids(sent: Sequence[Params]) -> Iterator[str]:
     for message in sent:
-        if isinstance(message, UserMessage):
-            for block in message.content:
+        if isinstance(message, UserMessage | CustomToolResult):
+            for block in message.content or ():
                 if isinstance(block, ImageBlock | DocumentBlock) and isinstance(
                     block.source, FileSource
                 ):

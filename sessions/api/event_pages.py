@@ -23,16 +23,22 @@ Place = dict[str, int | None]
 
 
 def event_page(
-    rows: QuerySet[Event], query: PageQuery, order: Order, session_id: str
+    rows: QuerySet[Event],
+    query: PageQuery,
+    order: Order,
+    of: str,
+    *,
+    own_thread: bool = False,
 ) -> dict[str, Any]:
-    tie = tie_of(f"Event {session_id}", order, query.filters())
+    """Return a page of the events of a session or a thread."""
+    tie = tie_of(f"Event {of}", order, query.filters())
     place = _place(read_cursor(query.page, tie)) if query.page else {}
     walk = _forward if order == "asc" else _backward
     found = walk(rows, place, query.limit + 1)
     shown = found[: query.limit]
     more = len(found) > query.limit
     return {
-        "data": [log.record_of(row).wire() for row in shown],
+        "data": [log.record_of(row).wire(own_thread=own_thread) for row in shown],
         "next_page": write_cursor(_left_at(shown, place), tie) if more else None,
     }
 

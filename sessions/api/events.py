@@ -6,16 +6,14 @@ from typing import Any
 
 from pydantic import Field
 
-from agents.errors import InvalidRequest
 from agents.http.endpoint import Call, endpoint
 from agents.http.query import CreatedQuery, Order
 from agents.models import Act
 from sessions import actions, log
 from sessions.api.drafts import drafts
 from sessions.api.event_pages import event_page
-from sessions.api.params import EventsSend, UserInterrupt
+from sessions.api.params import EventsSend
 from sessions.lookup import find_session
-from sessions.models import Session, Thread
 
 
 class EventsQuery(CreatedQuery):
@@ -32,7 +30,6 @@ class EventsQuery(CreatedQuery):
 @endpoint(Act.RUN, body=EventsSend)
 def send(call: Call[EventsSend], session_id: str) -> dict[str, Any]:
     session = find_session(call.actor, session_id)
-    _require_threads(session, call.body)
     queued = drafts(call.actor, call.body.events)
     written = actions.send_events(call.actor, session, queued)
     return {"data": [record.wire() for record in written]}
@@ -49,16 +46,3 @@ def index(call: Call[Any], session_id: str) -> dict[str, Any]:
         include_own=query.include_own,
     )
     return event_page(rows, query, query.order, session.pk)
-
-
-def _require_threads(session: Session, body: EventsSend) -> None:
-    named = {
-        event.session_thread_id
-        for event in body.events
-        if isinstance(event, UserInterrupt) and event.session_thread_id
-    }
-    if not named:
-        return
-    known = set(Thread.objects.filter(session=session).values_list("pk", flat=True))
-    for unknown in sorted(named - known):
-        raise InvalidRequest(f"session {session.pk} has no thread {unknown}")

@@ -7,15 +7,23 @@ import binascii
 from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, field_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    field_validator,
+    model_validator,
+)
 
 from agents.http.validation import Params, Unbuilt, UnbuiltParams
 from agents.params import AgentOverrides, Metadata, MetadataPatch, Tools
+from sandbox.answers import TEXT_CHARACTERS
 from sandbox.spec import HOME, UPLOADS, WORKSPACE
 
 MAX_INITIAL_EVENTS = 50
 MAX_EVENTS = 1000
 MAX_RESOURCES = 500
+MAX_DENIAL = 10_000
 MOUNTABLE = (UPLOADS, WORKSPACE, HOME, "/tmp")  # noqa: S108 - inside a sandbox
 
 Id = Annotated[str, Field(min_length=1, max_length=64)]
@@ -99,12 +107,58 @@ class UserInterrupt(Params):
     session_thread_id: Id | None = None
 
 
-class ToolConfirmation(UnbuiltParams):
+class ToolConfirmation(Params):
     type: Literal["user.tool_confirmation"]
+    tool_use_id: Id
+    result: Literal["allow", "deny"]
+    deny_message: Annotated[str, Field(max_length=MAX_DENIAL)] | None = None
+
+    @model_validator(mode="after")
+    def _says_why_of_a_denial_only(self) -> ToolConfirmation:
+        if self.deny_message is not None and self.result != "deny":
+            raise ValueError("deny_message belongs to the result deny")
+        return self
 
 
-class CustomToolResult(UnbuiltParams):
+class SearchResultText(Params):
+    type: Literal["text"]
+    text: Annotated[str, Field(min_length=1)]
+
+
+class Citations(Params):
+    enabled: bool
+
+
+class SearchResultBlock(Params):
+    type: Literal["search_result"]
+    source: Annotated[str, Field(min_length=1, max_length=8192)]
+    title: Annotated[str, Field(max_length=1024)]
+    content: Annotated[list[SearchResultText], Field(min_length=1, max_length=1000)]
+    citations: Citations | None = None
+
+
+ResultBlock = Annotated[
+    TextBlock | ImageBlock | DocumentBlock | SearchResultBlock,
+    Field(discriminator="type"),
+]
+
+
+class CustomToolResult(Params):
     type: Literal["user.custom_tool_result"]
+    custom_tool_use_id: Id
+    content: Annotated[list[ResultBlock], Field(max_length=1000)] | None = None
+    is_error: bool | None = None
+
+    @field_validator("content")
+    @classmethod
+    def _fits(cls, value: list[Any] | None) -> list[Any] | None:
+        texts = [block.text for block in value or () if isinstance(block, TextBlock)]
+        if (length := sum(map(len, texts))) > TEXT_CHARACTERS:
+            raise ValueError(
+                f"holds {length} characters of text, and a result may hold"
+                f" {TEXT_CHARACTERS}: upload the rest as a file and name it here"
+            )
+        return value
 
 
 class ToolResult(UnbuiltParams):
@@ -115,8 +169,9 @@ class DefineOutcome(UnbuiltParams):
     type: Literal["user.define_outcome"]
 
 
-class SystemMessage(UnbuiltParams):
+class SystemMessage(Params):
     type: Literal["system.message"]
+    content: Annotated[list[TextBlock], Field(min_length=1, max_length=1000)]
 
 
 ClientEvent = Annotated[
@@ -129,11 +184,29 @@ ClientEvent = Annotated[
     | SystemMessage,
     Field(discriminator="type"),
 ]
+ACCOMPANIED = (UserMessage, CustomToolResult, ToolResult)
 InitialEvent = Annotated[UserMessage | DefineOutcome, Field(discriminator="type")]
 
 
 class EventsSend(Params):
     events: Annotated[list[ClientEvent], Field(min_length=1, max_length=MAX_EVENTS)]
+
+    @field_validator("events")
+    @classmethod
+    def _system_text_last(cls, value: list[Any]) -> list[Any]:
+        """It accompanies the event before it."""
+        for at, event in enumerate(value):
+            if not isinstance(event, SystemMessage):
+                continue
+            if at != len(value) - 1:
+                raise ValueError(
+                    "system.message must be the last event, and the only one"
+                )
+            if not at or not isinstance(value[at - 1], ACCOMPANIED):
+                raise ValueError(
+                    "system.message must directly follow a user.message or a result"
+                )
+        return value
 
 
 class AgentReference(Params):

@@ -7,8 +7,8 @@ from typing import Any
 from django.utils import timezone
 
 from agents.times import stamp
-from sessions.models import Session, SessionResource, Status
-from sessions.usage import usage_of
+from sessions.models import Session, SessionResource, Status, Thread
+from sessions.usage import active_seconds, usage_of
 
 
 def session(row: Session) -> dict[str, Any]:
@@ -37,6 +37,35 @@ def session(row: Session) -> dict[str, Any]:
     }
 
 
+def thread(row: Thread) -> dict[str, Any]:
+    agent = {**row.agent_snapshot}
+    agent.pop("multiagent", None)
+    began = row.running_since is not None or row.active_seconds > 0
+    rested = began and row.running_since is None
+    return {
+        "type": "session_thread",
+        "id": row.id,
+        "session_id": row.session_id,
+        "parent_thread_id": row.parent_id,
+        "workflow_run_id": None,
+        "agent": agent,
+        "status": row.status,
+        "stats": _thread_stats(row) if began else None,
+        "usage": usage_of(row) if rested else None,
+        "created_at": stamp(row.created_at),
+        "updated_at": stamp(row.updated_at),
+        "archived_at": stamp(row.archived_at),
+    }
+
+
+def _thread_stats(row: Thread) -> dict[str, float]:
+    return {
+        "active_seconds": round(active_seconds(row), 3),
+        "duration_seconds": _duration(row),
+        "startup_seconds": 0.0,
+    }
+
+
 def resource(row: SessionResource) -> dict[str, Any]:
     return {
         "type": row.type,
@@ -53,7 +82,7 @@ def ordered_resources(row: Session) -> list[SessionResource]:
     return sorted(row.resources.all(), key=lambda each: (each.created_at, each.id))
 
 
-def _duration(row: Session) -> float:
+def _duration(row: Session | Thread) -> float:
     """Seconds since creation; frozen once the session has ended."""
     ended = row.status == Status.TERMINATED
     until = row.updated_at if ended else timezone.now()

@@ -43,10 +43,29 @@ class Entry:
     def is_last(self) -> bool:
         return self.type in LAST_TYPES
 
+    def is_of(self, thread_id: str | None) -> bool:
+        """Say whether a thread's stream shows it; null is the session's own stream."""
+        record = self.frame.record
+        if thread_id is None:
+            return not record.inner
+        return record.thread_id == thread_id or self.is_last
+
+    def ends(self, thread_id: str | None) -> bool:
+        """Say whether a thread's stream ends here, since the thread does."""
+        over = self.type is EventType.THREAD_STATUS_TERMINATED
+        return over and self.frame.record.thread_id == thread_id
+
+    def sse(self, thread_id: str | None) -> bytes:
+        return self._sse if thread_id is None else self._sse_of_thread
+
     @cached_property
-    def sse(self) -> bytes:
-        lines = f"event: {self.type.value}\nid: {self.number}\ndata: {self.json}\n\n"
-        return lines.encode()
+    def _sse(self) -> bytes:
+        return _framed(self.type, self.number, self.json)
+
+    @cached_property
+    def _sse_of_thread(self) -> bytes:
+        json = encode(self.frame.wire(own_thread=True))
+        return _framed(self.type, self.number, json)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,6 +94,10 @@ class Piece:
             return None
         kind: str = self.frame["event"]["type"]
         return kind
+
+
+def _framed(type: EventType, number: int, json: str) -> bytes:
+    return f"event: {type.value}\nid: {number}\ndata: {json}\n\n".encode()
 
 
 def load(session_id: str, after: int, limit: int) -> list[Entry]:

@@ -10,13 +10,14 @@ from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from pydantic import Field
 
-from agents.errors import InvalidRequest, NotFound
+from agents.errors import ApiError, InvalidRequest, NotFound
 from agents.http.endpoint import Call, Methods, endpoint
 from agents.http.envelope import refusal, request_id
 from agents.http.query import QueryParams
 from agents.lookup import find
 from agents.models import Act
-from sessions.models import Session, Status
+from sessions.lookup import find_thread
+from sessions.models import Session, Status, Thread
 
 LAST_EVENT_ID = "last-event-id"
 
@@ -32,21 +33,29 @@ class StreamQuery(QueryParams):
 class Opened(HttpResponse):
     """The answer that is a stream: what is asked for, and from where."""
 
-    def __init__(self, call: Call[Any], session: Session) -> None:
+    def __init__(
+        self, call: Call[Any], session: Session, thread: Thread | None = None
+    ) -> None:
         super().__init__(content_type="text/event-stream; charset=utf-8")
         self["Cache-Control"] = "no-store"
         self["X-Accel-Buffering"] = "no"
         self.session_id = session.pk
-        self.has_ended = session.status == Status.TERMINATED
+        self.thread_id = thread.pk if thread else None
+        self.is_of_child = thread is not None and not thread.is_primary
+        self.has_ended = Status.TERMINATED in {session.status, thread and thread.status}
         self.previews = frozenset(call.query.event_deltas)
         self.with_own = bool(call.query.include)
         self.after = _after(call)
 
 
-def open_stream(scope: dict[str, Any], session_id: str) -> HttpResponseBase:
+def open_stream(
+    scope: dict[str, Any], session_id: str, thread_id: str = ""
+) -> HttpResponseBase:
     """Return `Opened`, or the refusal to send."""
     request = ASGIRequest(scope, BytesIO())
-    return _identified(request, STREAM(request, session_id=session_id))
+    return _identified(
+        request, STREAM(request, session_id=session_id, thread_id=thread_id)
+    )
 
 
 def refuse_gone(scope: dict[str, Any], session_id: str) -> HttpResponseBase:
@@ -55,15 +64,23 @@ def refuse_gone(scope: dict[str, Any], session_id: str) -> HttpResponseBase:
     return _identified(request, refusal(request, NotFound.of("session", session_id)))
 
 
+def refuse_broken(scope: dict[str, Any]) -> HttpResponseBase:
+    """The refusal where something of ours failed; its id leads to the line in the log."""
+    request = ASGIRequest(scope, BytesIO())
+    said = ApiError(f"an internal error: report {request_id(request)}")
+    return _identified(request, refusal(request, said))
+
+
 def _identified(request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
     response["request-id"] = request_id(request)
     return response
 
 
 @endpoint(Act.LOOK, query=StreamQuery)
-def stream_events(call: Call[Any], session_id: str) -> HttpResponse:
-    """Stream a session's events."""
-    return Opened(call, find(Session, call.actor, session_id))
+def stream_events(call: Call[Any], session_id: str, thread_id: str) -> HttpResponse:
+    """Stream the events of a session, or of one thread."""
+    session = find(Session, call.actor, session_id)
+    return Opened(call, session, find_thread(session, thread_id) if thread_id else None)
 
 
 STREAM = Methods(GET=stream_events)

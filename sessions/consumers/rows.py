@@ -37,7 +37,12 @@ def standings(session_ids: Sequence[str]) -> dict[str, Shown]:
 
 def _row(entry: Entry, session: Session | None) -> str:
     frame = entry.frame
-    html = render_event(frame.record, session=session, queued=frame.queued)
+    # What only a child thread's stream shows has no row on the session's page.
+    html = (
+        ""
+        if frame.record.inner
+        else render_event(frame.record, session=session, queued=frame.queued)
+    )
     said = {
         "number": entry.number,
         "id": frame.record.id,

@@ -1,4 +1,4 @@
-"""`GET /v1/sessions/{id}/events/stream`: server-sent events for programs."""
+"""Server-sent events of a session, or of one of its threads, for programs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,12 @@ from sessions.consumers.database import in_database
 from sessions.consumers.entries import Entry, encode
 from sessions.consumers.following import Following
 from sessions.consumers.hub import Hub
-from sessions.consumers.opening import Opened, open_stream, refuse_gone
+from sessions.consumers.opening import (
+    Opened,
+    open_stream,
+    refuse_broken,
+    refuse_gone,
+)
 from sessions.consumers.previews import Previews
 from sessions.consumers.tail import Watcher
 
@@ -40,8 +45,14 @@ class SessionStream(Following, AsyncHttpConsumer):  # type: ignore[misc]
         raise StopConsumer
 
     async def _answer(self) -> None:
-        session_id = self.scope["url_route"]["kwargs"]["session_id"]
-        answer = await in_database(open_stream, self.scope, session_id)
+        names = self.scope["url_route"]["kwargs"]
+        session_id = names["session_id"]
+        try:
+            answer = await in_database(open_stream, self.scope, *names.values())
+        except Exception:  # or the client would wait for ever
+            logger.exception("%s could not be opened", self.scope["path"])
+            await self._send_whole(refuse_broken(self.scope))
+            return
         if not isinstance(answer, Opened):
             await self._send_whole(answer)
             return
@@ -103,13 +114,19 @@ class Reading:
             entry = self._entries.popleft()
             self._number = entry.number
             self._previews.written(entry)
-            if self._opened.with_own or not entry.type.is_own:
-                said += entry.sse
-            self.is_over = entry.is_last
+            if self._shows(entry):
+                said += entry.sse(self._opened.thread_id)
+            self.is_over = entry.is_last or entry.ends(self._opened.thread_id)
         return bytes(said)
+
+    def _shows(self, entry: Entry) -> bool:
+        wanted = self._opened.with_own or not entry.type.is_own
+        return wanted and entry.is_of(self._opened.thread_id)
 
     def _previewed(self) -> bytes:
         pieces = self._watcher.take_pieces()
+        if self._opened.is_of_child:  # only the primary thread's words are previewed
+            return b""
         return b"".join(piece.sse for piece in pieces if self._previews.admits(piece))
 
     def _note_end(self) -> None:

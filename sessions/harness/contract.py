@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from sessions.events import Block, Draft, Record
+
+if TYPE_CHECKING:
+    from sessions.harness.model import Model
 
 Frame = Mapping[str, Any]
 """An `event_start` or `event_delta` as on the wire."""
@@ -41,6 +44,11 @@ END_TURN = Ending(stop_reason={"type": "end_turn"})
 RETRIES_EXHAUSTED = Ending(stop_reason={"type": "retries_exhausted"})
 
 
+def requires_action(call_ids: Sequence[str]) -> Ending:
+    """The turn rests until somebody has answered all of these calls."""
+    return Ending(stop_reason={"type": "requires_action", "event_ids": list(call_ids)})
+
+
 class LeaseLost(Exception):
     """Another host owns the session now; this turn must not write any more."""
 
@@ -65,6 +73,10 @@ class Turn(Protocol):
     def thread_id(self) -> str: ...
 
     @property
+    def child_thread_id(self) -> str | None:
+        """The thread's id where it is not the session's primary one."""
+
+    @property
     def agent(self) -> Mapping[str, Any]:
         """The resolved agent as the API answers it: model, system, tools."""
 
@@ -80,6 +92,17 @@ class Turn(Protocol):
 
     async def take_in(self) -> Sequence[Record]:
         """Take queued messages in, at positions after everything else; maybe none."""
+
+    async def take_decisions(self) -> Sequence[Record]:
+        """Take in what people said of the calls that ask; maybe nothing yet."""
+
+    async def create_thread(
+        self, agent: Mapping[str, Any], content: Sequence[Block]
+    ) -> str:
+        """Start a child thread of this one with a message; return its id."""
+
+    async def send_message(self, thread_id: str, content: Sequence[Block]) -> None:
+        """Say something to the parent or a child; it wakes that thread."""
 
     async def emit(self, *drafts: Draft) -> Sequence[Record]:
         """Write events in one append. Raises LeaseLost."""
@@ -99,3 +122,10 @@ class Turn(Protocol):
 
     async def load_file(self, file_id: str) -> tuple[str, bytes]:
         """Return a file's media type and bytes. Raises FileUnavailable."""
+
+
+class Harness(Protocol):
+    """Turns model replies into tool calls, from wherever the log of a turn stands."""
+
+    async def __call__(self, turn: Turn, model: Model) -> Ending:
+        """Go on until the turn is over. Raises LeaseLost."""

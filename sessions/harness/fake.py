@@ -14,6 +14,7 @@ from sessions.events import (
     Record,
     ToolStarted,
     UserMessage,
+    UserToolConfirmation,
 )
 from sessions.harness.contract import (
     FileUnavailable,
@@ -54,6 +55,7 @@ class FakeTurn:
 
     session_id = "sesn_fake"
     thread_id = "sthr_fake"
+    child_thread_id = None
 
     def __init__(
         self,
@@ -67,6 +69,8 @@ class FakeTurn:
         self.system_notes: Sequence[str] = ()
         self.log = list(log)
         self.queue: list[UserMessage] = []
+        self.decisions: list[UserToolConfirmation] = []
+        self.threads: dict[str, list[Sequence[Block]]] = {}  # what each was told
         self.frames: list[Frame] = []
         self.executed: list[ToolCall] = []
         self.waits: list[float] = []
@@ -92,6 +96,30 @@ class FakeTurn:
     async def take_in(self) -> Sequence[Record]:
         taken, self.queue = self.queue, []
         return self.write(*(Draft(payload=message) for message in taken))
+
+    def decide(
+        self, tool_use_id: str, result: str = "allow", said: str | None = None
+    ) -> None:
+        """Answer a call that asks; the harness has yet to take that in."""
+        self.decisions.append(
+            UserToolConfirmation(
+                tool_use_id=tool_use_id, result=result, deny_message=said
+            )
+        )
+
+    async def take_decisions(self) -> Sequence[Record]:
+        taken, self.decisions = self.decisions, []
+        return self.write(*(Draft(payload=decision) for decision in taken))
+
+    async def create_thread(
+        self, agent: Mapping[str, Any], content: Sequence[Block]
+    ) -> str:
+        thread_id = f"sthr_fake_{len(self.threads) + 1}"
+        self.threads[thread_id] = [content]
+        return thread_id
+
+    async def send_message(self, thread_id: str, content: Sequence[Block]) -> None:
+        self.threads.setdefault(thread_id, []).append(content)
 
     async def emit(self, *drafts: Draft) -> Sequence[Record]:
         return self.write(*drafts)

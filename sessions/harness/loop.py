@@ -14,10 +14,12 @@ from sessions.harness.contract import (
     Ending,
     ToolCall,
     Turn,
+    requires_action,
 )
 from sessions.harness.model import Model, ModelFailed, Reply
 from sessions.harness.preview import Preview
 from sessions.harness.reply import (
+    denial,
     error_result,
     failure_drafts,
     lost_end,
@@ -25,8 +27,10 @@ from sessions.harness.reply import (
 )
 from sessions.harness.request import build_request
 from sessions.harness.standing import (
+    OpenCall,
     failures,
     is_interrupted,
+    open_calls,
     open_requests,
     settled,
     unanswered,
@@ -51,8 +55,9 @@ async def run_turn(turn: Turn, model: Model) -> Ending:
         await _end_lost_requests(turn, records)
         if is_interrupted(records):
             await close_interrupted(turn)
-        elif calls := unanswered(records):
-            await _run_tools(turn, calls)
+        elif calls := open_calls(records):
+            if ending := await _answer(turn, calls):
+                return ending
             continue
         records = [*records, *await turn.take_in()]
         if ending := settled(records) or await _ask(turn, model, records):
@@ -74,6 +79,21 @@ async def _end_lost_requests(turn: Turn, records: Sequence[Record]) -> None:
     """A request whose host died is asked again; until then every start has its end."""
     if starts := open_requests(records):
         await turn.emit(*(lost_end(start) for start in starts))
+
+
+async def _answer(turn: Turn, calls: Sequence[OpenCall]) -> Ending | None:
+    """Run what may run; and what asks, once somebody has answered all of it."""
+    if free := [each.call for each in calls if not each.asks]:
+        await _run_tools(turn, free)
+        return None
+    await turn.take_decisions()
+    calls = open_calls(await turn.records())
+    if waiting := [each.call.id for each in calls if each.waits]:
+        return requires_action(waiting)
+    if denials := [denial(each) for each in calls if each.is_denied]:
+        await turn.emit(*denials)
+    await _run_tools(turn, [each.call for each in calls if not each.is_denied])
+    return None
 
 
 async def _run_tools(turn: Turn, calls: Sequence[ToolCall]) -> None:

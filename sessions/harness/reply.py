@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from sessions.events import (
+    AgentCustomToolUse,
     AgentMessage,
     AgentThinking,
     AgentToolResult,
@@ -13,12 +14,14 @@ from sessions.events import (
     Block,
     Draft,
     ModelRequestEnd,
+    Payload,
     SessionError,
 )
 from sessions.harness.contract import Turn
 from sessions.harness.model import ModelFailed, Reply, Usage
 from sessions.harness.preview import Preview
-from sessions.harness.tools.policy import Verdict, judge
+from sessions.harness.standing import OpenCall
+from sessions.harness.tools.policy import CUSTOM, Verdict, judge
 
 CONTEXT_FULL = "model_context_window_exceeded"
 
@@ -110,9 +113,9 @@ def _call_drafts(
         if block["type"] == "tool_use":
             event_id = turn.new_id()
             verdict = _verdict(turn, reply, block)
-            use = _use_draft(event_id, block, verdict)
-            denial = verdict.denial
-            yield use, error_result(event_id, denial) if denial else None
+            use = _use_draft(turn, event_id, block, verdict)
+            refused = verdict.denial
+            yield use, error_result(event_id, refused) if refused else None
 
 
 def _verdict(turn: Turn, reply: Reply, block: Block) -> Verdict:
@@ -122,15 +125,32 @@ def _verdict(turn: Turn, reply: Reply, block: Block) -> Verdict:
     return judge(turn.agent.get("tools") or (), block["name"])
 
 
-def _use_draft(event_id: str, block: Block, verdict: Verdict) -> Draft:
-    payload = AgentToolUse(
-        name=block["name"],
-        input=block["input"],
-        evaluated_permission=verdict.permission,
-        evaluation=verdict.evaluation,
-    )
+def _use_draft(turn: Turn, event_id: str, block: Block, verdict: Verdict) -> Draft:
+    said = {
+        "name": block["name"],
+        "input": block["input"],
+        "session_thread_id": turn.child_thread_id,
+    }
+    payload: Payload
+    if verdict.permission == CUSTOM:
+        payload = AgentCustomToolUse(**said)
+    else:
+        payload = AgentToolUse(
+            evaluated_permission=verdict.permission,
+            evaluation=verdict.evaluation,
+            **said,
+        )
     return Draft(
         payload=payload, id=event_id, private={"model_tool_use_id": block["id"]}
+    )
+
+
+def denial(call: OpenCall) -> Draft:
+    """Return the result of a call that a person refused, with their words."""
+    said = call.decision.deny_message if call.decision else None
+    why = f"They said: {said}" if said else "They gave no reason."
+    return error_result(
+        call.call.id, f"A person denied this call; it was not run. {why}"
     )
 
 

@@ -42,6 +42,18 @@ THINKS_BY_ITSELF = (
 """Models known to take `thinking: {"type": "adaptive"}`; others use their default."""
 
 
+SYSTEM_TURNS = (
+    "claude-opus-4-8",
+    "claude-opus-5",
+    "claude-sonnet-5-5",
+    "claude-haiku-5-5",
+    "claude-fable-5",
+    "claude-mythos-5",
+    "scripted-",
+)
+"""Models that take a message of the role `system` in the middle of a conversation."""
+
+
 async def build_request(turn: Turn, records: Sequence[Record]) -> ModelRequest:
     """Return the request that asks for the reply to these events."""
     agent = turn.agent
@@ -66,6 +78,11 @@ def max_tokens(model: str) -> int:
     """Return how long a reply of this model may be."""
     known = [beginning for beginning in MAX_TOKENS if model.startswith(beginning)]
     return MAX_TOKENS[max(known, key=len)] if known else DEFAULT_MAX_TOKENS
+
+
+def takes_system_turns(model: str) -> bool:
+    """Say whether `system.message` may be sent to this model."""
+    return model.startswith(SYSTEM_TURNS)
 
 
 def _thinking(model: str) -> Mapping[str, str] | None:

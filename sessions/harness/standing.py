@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sessions.events import (
+    AgentCustomToolUse,
     AgentToolResult,
     AgentToolUse,
     ModelRequestEnd,
@@ -14,9 +16,14 @@ from sessions.events import (
     SessionError,
     SessionStatusIdle,
     SessionStatusRunning,
+    SystemMessage,
+    ThreadMessageReceived,
     ThreadStatusIdle,
+    ThreadStatusRunning,
+    UserCustomToolResult,
     UserInterrupt,
     UserMessage,
+    UserToolConfirmation,
 )
 from sessions.harness.contract import (
     END_TURN,
@@ -29,22 +36,67 @@ GOES_ON = frozenset({"max_tokens", "pause_turn"})
 """Stop reasons after which the model is asked again even without a tool result."""
 
 
-def unanswered(records: Sequence[Record]) -> list[ToolCall]:
-    """Return the tool calls that have no result, in the order they were made."""
-    calls: dict[str, ToolCall] = {}
-    for record in records:
+@dataclass(frozen=True, kw_only=True)
+class OpenCall:
+    """A call without a result, and what a person said of it."""
+
+    call: ToolCall
+    asks: bool = False  # it runs, or is answered, by somebody's leave only
+    decision: UserToolConfirmation | None = None
+
+    @property
+    def waits(self) -> bool:
+        return self.asks and self.decision is None
+
+    @property
+    def is_denied(self) -> bool:
+        return self.decision is not None and self.decision.result == "deny"
+
+
+def open_calls(records: Sequence[Record]) -> list[OpenCall]:
+    """Return the calls without a result, in the order they were made."""
+    calls: dict[str, OpenCall] = {}
+    for record in _since_reply(records):
         match record.payload:
-            case AgentToolUse(name=name, input=given):
-                calls[record.id] = ToolCall(id=record.id, name=name, input=given)
+            case AgentToolUse(evaluated_permission=permission):
+                calls[record.id] = _opened(record, asks=permission == "ask")
+            case AgentCustomToolUse():
+                calls[record.id] = _opened(record, asks=True)
+            case UserToolConfirmation(tool_use_id=asked) as decision:
+                if asked in calls:
+                    calls[asked] = replace(calls[asked], decision=decision)
             case AgentToolResult(tool_use_id=answered):
                 calls.pop(answered, None)
+            case UserCustomToolResult(custom_tool_use_id=answered):
+                calls.pop(answered, None)
     return list(calls.values())
+
+
+def _opened(record: Record, *, asks: bool) -> OpenCall:
+    use = record.payload
+    assert isinstance(use, AgentToolUse | AgentCustomToolUse)
+    call = ToolCall(id=record.id, name=use.name, input=use.input)
+    return OpenCall(call=call, asks=asks)
+
+
+def _since_reply(records: Sequence[Record]) -> Sequence[Record]:
+    """What followed the last whole reply: calls of earlier ones have their results."""
+    for at in range(len(records) - 1, -1, -1):
+        match records[at].payload:
+            case ModelRequestEnd(is_error=False):
+                return records[at:]
+    return records
+
+
+def unanswered(records: Sequence[Record]) -> list[ToolCall]:
+    """Return the tool calls that have no result, in the order they were made."""
+    return [each.call for each in open_calls(records)]
 
 
 def open_requests(records: Sequence[Record]) -> list[str]:
     """Return the ids of model requests that began and never ended: at most one."""
     started: dict[str, None] = {}
-    for record in records:
+    for record in _since_reply(records):
         match record.payload:
             case ModelRequestStart():
                 started[record.id] = None
@@ -59,7 +111,7 @@ def is_interrupted(records: Sequence[Record]) -> bool:
         match record.payload:
             case UserInterrupt():
                 return True
-            case UserMessage() | SessionStatusRunning():
+            case UserMessage() | SessionStatusRunning() | ThreadStatusRunning():
                 return False
             case SessionStatusIdle() | ThreadStatusIdle():
                 return False
@@ -73,7 +125,9 @@ def failures(records: Sequence[Record]) -> int:
         match record.payload:
             case SessionError():
                 count += _retries(record.payload)
-            case UserMessage() | ModelRequestEnd(is_error=False):
+            case UserMessage() | ThreadMessageReceived():
+                break
+            case ModelRequestEnd(is_error=False):
                 break
     return count
 
@@ -84,7 +138,9 @@ def settled(records: Sequence[Record]) -> Ending | None:
         return END_TURN
     for record in reversed(records):
         match record.payload:
-            case UserMessage() | AgentToolResult():
+            case UserMessage() | SystemMessage() | ThreadMessageReceived():
+                return None
+            case AgentToolResult() | UserCustomToolResult():
                 return None
             case SessionStatusIdle() | ThreadStatusIdle() as idle:
                 return Ending(

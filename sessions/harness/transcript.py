@@ -11,11 +11,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sessions.events import (
+    AgentCustomToolUse,
     AgentToolResult,
     AgentToolUse,
     Block,
     ModelRequestEnd,
     Record,
+    SystemMessage,
+    ThreadMessageReceived,
+    UserCustomToolResult,
     UserMessage,
 )
 
@@ -26,6 +30,7 @@ LOST_RESULT = "No result was recorded for this call; it may or may not have run.
 CUT_OFF = "Your reply was cut off at the output limit; go on from where it stopped."
 
 Message = dict[str, Any]
+Result = AgentToolResult | UserCustomToolResult
 
 _THINKING = frozenset({"thinking", "redacted_thinking"})
 
@@ -43,28 +48,35 @@ class _Transcript:
     messages: list[Message] = field(default_factory=list)
     model_ids: dict[str, str] = field(default_factory=dict)  # event id → model's own
     open: list[str] = field(default_factory=list)  # the model's ids without a result
-    held: list[Block] = field(default_factory=list)  # said while results were awaited
+    held: list[tuple[str, Sequence[Block]]] = field(default_factory=list)
+    """Said while results were awaited, by role."""
 
     def take(self, record: Record) -> None:
         match record.payload:
             case UserMessage(content=content):
                 self._say(_user_blocks(content))
+            case SystemMessage(content=content):
+                self._say([_text(str(block["text"])) for block in content], "system")
+            case ThreadMessageReceived() as message:
+                self._say(_thread_blocks(message))
             case ModelRequestEnd(is_error=False):
                 self._reply(record.private)
-            case AgentToolUse():
+            case AgentToolUse() | AgentCustomToolUse():
                 self.model_ids[record.id] = record.private["model_tool_use_id"]
-            case AgentToolResult() as result:
-                self._result(result)
+            case AgentToolResult(tool_use_id=call) as result:
+                self._result(call, result)
+            case UserCustomToolResult(custom_tool_use_id=call) as result:
+                self._result(call, result)
 
     def finish(self) -> list[Message]:
         self._close()
         return self.messages
 
-    def _say(self, blocks: Sequence[Block]) -> None:
+    def _say(self, blocks: Sequence[Block], role: str = "user") -> None:
         if self.open:
-            self.held.extend(blocks)
+            self.held.append((role, blocks))
         else:
-            self._add("user", blocks)
+            self._add(role, blocks)
 
     def _reply(self, private: Mapping[str, Any]) -> None:
         self._close()
@@ -74,8 +86,8 @@ class _Transcript:
         if private.get("stop_reason") == "max_tokens" and not self.open:
             self._add("user", [_text(CUT_OFF)])
 
-    def _result(self, result: AgentToolResult) -> None:
-        model_id = self.model_ids.get(result.tool_use_id)
+    def _result(self, call: str, result: Result) -> None:
+        model_id = self.model_ids.get(call)
         if model_id in self.open:
             self.open.remove(model_id)
             self._add("user", [_tool_result(model_id, result)])
@@ -89,7 +101,8 @@ class _Transcript:
         self._release()
 
     def _release(self) -> None:
-        self._add("user", self.held)
+        for role, blocks in self.held:
+            self._add(role, blocks)
         self.held = []
 
     def _add(self, role: str, blocks: Sequence[Block]) -> None:
@@ -114,13 +127,19 @@ def _user_blocks(content: Sequence[Block]) -> list[Block]:
     ]
 
 
-def _tool_result(model_id: str, result: AgentToolResult) -> Block:
+def _thread_blocks(message: ThreadMessageReceived) -> list[Block]:
+    sender = message.from_agent_name or "the agent that started you"
+    said = f"Message from {sender} (thread {message.from_session_thread_id}):"
+    return [_text(said), *_user_blocks(message.content)]
+
+
+def _tool_result(model_id: str, result: Result) -> Block:
     blocks = [_readable(block, EMPTY_RESULT) for block in result.content]
     return {
         "type": "tool_result",
         "tool_use_id": model_id,
         "content": blocks or [_text(EMPTY_RESULT)],
-        "is_error": result.is_error,
+        "is_error": bool(result.is_error),
     }
 
 

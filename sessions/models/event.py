@@ -33,6 +33,10 @@ class Event(models.Model):
     )
     created_at = models.DateTimeField()
     processed_at = models.DateTimeField(null=True, blank=True)
+    inner = models.BooleanField(
+        default=False,
+        help_text="Of a child thread, and on that thread's own stream only.",
+    )
     idempotency_key = models.CharField(max_length=200, null=True, blank=True)  # noqa: DJ001 - unique among non-nulls
 
     class Meta:

@@ -22,6 +22,8 @@ class Thread(models.Model):
     )
     stop_reason = models.JSONField(null=True, blank=True)
     usage = models.JSONField(null=True, blank=True)
+    active_seconds = models.FloatField(default=0)
+    running_since = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
     archived_at = models.DateTimeField(null=True, blank=True)

@@ -36,6 +36,12 @@ IMAGES = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp"})
 LOOK: Mapping[EventType, tuple[str, str]] = {
     EventType.USER_MESSAGE: ("message", "user"),
     EventType.USER_INTERRUPT: ("system", "circle-stop"),
+    EventType.USER_TOOL_CONFIRMATION: ("system", "user"),
+    EventType.USER_CUSTOM_TOOL_RESULT: ("tool", "user"),
+    EventType.SYSTEM_MESSAGE: ("message", "user"),
+    EventType.AGENT_CUSTOM_TOOL_USE: ("tool", "wrench"),
+    EventType.THREAD_MESSAGE_SENT: ("message", "send"),
+    EventType.THREAD_MESSAGE_RECEIVED: ("message", "bot"),
     EventType.AGENT_MESSAGE: ("message", "bot"),
     EventType.AGENT_THINKING: ("thinking", "brain"),
     EventType.SESSION_ERROR: ("error", "circle-alert"),
@@ -104,7 +110,11 @@ def render_frames(
 
 def _settled(frames: Sequence[Frame]) -> list[Frame]:
     """One frame per event: where it was taken in, or last where it still waits."""
-    last = [each for each in frames if not (each.queued and each.record.position)]
+    last = [
+        each
+        for each in frames
+        if not (each.queued and each.record.position) and not each.record.inner
+    ]
     return sorted(last, key=lambda frame: frame.queued)
 
 
@@ -265,8 +275,13 @@ def advice(error: Mapping[str, Any]) -> str:
 
 
 @register.filter
+def pretty(value: object) -> str:
+    return json.dumps(value, indent=2, ensure_ascii=False)
+
+
+@register.filter
 def json_of(record: Record) -> str:
-    return json.dumps(record.wire(), indent=2, ensure_ascii=False)
+    return pretty(record.wire())
 
 
 @register.filter

@@ -28,7 +28,29 @@ books, elsewhere = [Workspace.objects.create(name=n) for n in ("Books", "Elsewhe
 report = files.store(
     books, filename="report.txt", chunks=[b"done"], downloadable=True
 )
+from agents import definitions
+from agents.actors import Actor
+from agents.models import Agent, AgentVersion, Environment
+from agents.params import AgentCreate
+from sessions import actions
+from sessions.models import Thread
+agent = Agent.objects.create(workspace=books, name="Lead")
+config = definitions.resolve_agent(AgentCreate(name="Lead", model="opus"))
+AgentVersion.objects.create(agent=agent, version=1, config=config)
+session = actions.create_session(
+    Actor(workspace=books, name="Alice", role="owner"),
+    agent=agent.latest,
+    environment=Environment.objects.create(
+        workspace=books, name="Lead's", config=definitions.resolve_environment()
+    ),
+)
+primary = session.threads.get()
+child = Thread.objects.create(
+    session=session, parent=primary, agent_snapshot=primary.agent_snapshot
+)
 print(json.dumps({
+    "session": session.id,
+    "child": child.id,
     "workspace": books.id,
     "report": report.id,
     "alice": ApiKey.issue(books, "Alice", role="owner")[1],
@@ -42,6 +64,8 @@ print(json.dumps({
 @dataclass(frozen=True, kw_only=True)
 class Site:
     url: str
+    session: str
+    child: str  # a thread of the session's
     workspace: str
     report: str
     alice: str

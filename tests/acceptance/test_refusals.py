@@ -143,11 +143,10 @@ def test_a_wrong_field_is_named_by_its_path(http, body, said):
         {"model": {"id": "opus", "speed": "fast"}},
         {"model": {"id": "opus", "inference_geo": "eu"}},
         {"tools": [{"type": "mcp_toolset", "mcp_server_name": "m"}]},
-        {"tools": [{"type": "custom", "name": "n", "description": "d"}]},
         *(
             {"tools": [{"type": "agent_toolset_20260401", **toolset}]}
             for toolset in (
-                {"default_config": {"permission_policy": {"type": "always_ask"}}},
+                {"default_config": {"permission_policy": {"type": "auto"}}},
                 {"configs": [{"name": "bash", "permission_policy": {"type": "auto"}}]},
                 {"configs": [{"name": "web_search", "enabled": True}]},
                 {"configs": [{"name": "web_fetch", "allowed_domains": ["a.example"]}]},

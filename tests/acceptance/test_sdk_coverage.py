@@ -74,6 +74,11 @@ class _Rows:
             "sessions.events.list",
             "sessions.events.send",
             "sessions.events.stream",
+            "sessions.threads.list",
+            "sessions.threads.retrieve",
+            "sessions.threads.archive",
+            "sessions.threads.events.list",
+            "sessions.threads.events.stream",
             "sessions.resources.list",
             "sessions.resources.retrieve",
             "sessions.resources.add",
@@ -138,6 +143,15 @@ class _Rows:
             return {**given, "cause": lambda: send(session.id, events=[HELLO])}
         send(session.id, events=[HELLO])
         return given
+
+    def sessions_threads(self, verb):
+        given = {"session_id": self.site.session}
+        return given if verb == "list" else {**given, "thread_id": self.site.child}
+
+    def sessions_threads_events(self, verb):
+        given = self.sessions_events(verb)
+        (thread,) = self.beta.sessions.threads.list(given["session_id"]).data
+        return {**given, "thread_id": thread.id}
 
     def sessions_resources(self, verb):
         session = self.beta.sessions.create(**self._session())

@@ -115,10 +115,8 @@ def test_what_is_not_built_starts_no_session(new, more):
 @pytest.mark.parametrize(
     "event",
     [
-        {"type": "user.tool_confirmation", "tool_use_id": "x", "result": "allow"},
-        {"type": "user.custom_tool_result", "custom_tool_use_id": "x"},
+        {"type": "user.tool_result", "tool_use_id": "x"},
         {"type": "user.define_outcome", "description": "d", "rubric": {}},
-        {"type": "system.message", "content": [{"type": "text", "text": "x"}]},
     ],
 )
 def test_events_that_are_not_built_are_refused(client, session, event):
@@ -278,3 +276,43 @@ def test_sessions_are_filtered_by_time(client, new, agent):
         agent_id=agent.id, created_at_lte=first.created_at
     )
     assert [each.id for each in until] == [first.id]
+
+
+@pytest.mark.parametrize(
+    ("event", "why"),
+    [
+        (
+            {"type": "user.tool_confirmation", "tool_use_id": "x", "result": "allow"},
+            "has no call x that waits",
+        ),
+        (
+            {
+                "type": "user.tool_confirmation",
+                "tool_use_id": "x",
+                "result": "allow",
+                "deny_message": "no",
+            },
+            "deny_message belongs to the result deny",
+        ),
+        (
+            {"type": "user.custom_tool_result", "custom_tool_use_id": "x"},
+            "has no call x that waits",
+        ),
+        (
+            {
+                "type": "user.custom_tool_result",
+                "custom_tool_use_id": "x",
+                "content": [{"type": "text", "text": "x" * 100_001}],
+            },
+            "holds 100001 characters",
+        ),
+        (
+            {"type": "system.message", "content": [{"type": "text", "text": "x"}]},
+            "must directly follow",
+        ),
+    ],
+)
+def test_an_answer_to_nothing_is_refused_in_a_sentence(client, session, event, why):
+    with pytest.raises(anthropic.BadRequestError, match=why):
+        client.beta.sessions.events.send(session.id, events=[event])
+    assert not list(client.beta.sessions.events.list(session.id))

@@ -13,6 +13,7 @@ from sandbox.spec import SandboxSpec
 from sessions import actions
 from sessions.events import Draft, UserInterrupt, UserMessage
 from sessions.harness.anthropic_model import AnthropicModel
+from sessions.harness.loop import run_turn
 from sessions.host import Host
 from sessions.models import Event, Session, Status
 
@@ -23,6 +24,7 @@ class FakeHands:
     def __init__(self, url, provider=None):
         self.provider = provider or FakeProvider()
         self.holding = None
+        self.run_turn = run_turn
         self._model = AnthropicModel(base_url=url, api_key="none")
 
     async def sandbox(self, opened, waiting):
@@ -34,6 +36,9 @@ class FakeHands:
 
     def model(self, agent):
         return self._model
+
+    def harness(self, agent):
+        return self.run_turn
 
     async def close(self):
         await self._model.close()

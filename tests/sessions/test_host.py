@@ -59,8 +59,8 @@ async def test_a_turn_happens_in_the_order_of_the_contract(
         "span.model_request_start",
         "agent.message",
         "span.model_request_end",
-        "session.usage",
         "session.thread_status_idle",
+        "session.usage",
         "session.status_idle",
     ]
 
@@ -155,8 +155,8 @@ async def test_an_interrupt_while_the_model_streams_ends_its_request(
     assert order[-5:] == [
         "user.interrupt",
         "span.model_request_end",
-        "session.usage",
         "session.thread_status_idle",
+        "session.usage",
         "session.status_idle",
     ]
 

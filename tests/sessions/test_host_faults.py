@@ -52,8 +52,8 @@ async def test_a_stop_before_any_host_looked_ends_the_turn_unasked(
         "session.thread_status_running",
         "user.message",
         "user.interrupt",
-        "session.usage",
         "session.thread_status_idle",
+        "session.usage",
         "session.status_idle",
     ]
     assert not model.requests

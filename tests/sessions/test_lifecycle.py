@@ -12,6 +12,7 @@ from sessions.events import (
     UserInterrupt,
     UserMessage,
 )
+from sessions.lifecycle import Finished
 from sessions.models import Event, Session, Status, Thread
 from sessions.usage import usage_of
 
@@ -63,10 +64,10 @@ def test_a_second_message_does_not_say_running_again(actor, running):
 
 def test_a_turn_ends_with_usage_then_idle(held):
     log.take_in(held.pk, fence=1)
-    assert lifecycle.finish(held.pk, fence=1)
+    assert lifecycle.finish(held.pk, fence=1) is Finished.SESSION_IDLE
     assert types(held)[-3:] == [
-        "session.usage",
         "session.thread_status_idle",
+        "session.usage",
         "session.status_idle",
     ]
     held.refresh_from_db()
@@ -77,7 +78,7 @@ def test_a_turn_ends_with_usage_then_idle(held):
 def test_a_message_that_arrives_while_the_turn_ends_keeps_it_going(actor, held):
     log.take_in(held.pk, fence=1)
     actions.send_events(actor, held, [message("one more")])
-    assert not lifecycle.finish(held.pk, fence=1)
+    assert lifecycle.finish(held.pk, fence=1) is Finished.GOES_ON
     held.refresh_from_db()
     assert (held.status, held.owner) == (Status.RUNNING, HOST_A)
 
@@ -86,9 +87,9 @@ def test_a_message_behind_an_interrupt_opens_the_next_turn(actor, held):
     log.take_in(held.pk, fence=1)
     actions.send_events(actor, held, [STOP, message("instead")])
     log.take_in(held.pk, fence=1, types=[EventType.USER_INTERRUPT])
-    assert not lifecycle.finish(held.pk, fence=1, cut=True)
+    assert lifecycle.finish(held.pk, fence=1, cut=True) is Finished.NEXT_TURN
     assert types(held)[-4:] == [
-        "session.thread_status_idle",
+        "session.usage",
         "session.status_idle",
         "session.status_running",
         "session.thread_status_running",
@@ -126,21 +127,21 @@ def test_rescheduling_says_so_and_goes_on(held):
 def test_an_interrupt_that_came_too_late_is_taken_in_with_the_end(actor, held):
     log.take_in(held.pk, fence=1)
     actions.send_events(actor, held, [STOP])
-    assert lifecycle.finish(held.pk, fence=1)
-    assert not log.has_interrupt(held.pk)
+    assert lifecycle.finish(held.pk, fence=1) is Finished.SESSION_IDLE
+    assert not log.stopped_threads(held.pk)
     assert types(held).count("session.status_running") == 1
 
 
 def test_a_late_interrupt_still_parts_the_turn_from_what_follows(actor, held):
     log.take_in(held.pk, fence=1)
     actions.send_events(actor, held, [STOP, message("instead")])
-    assert not lifecycle.finish(held.pk, fence=1)
+    assert lifecycle.finish(held.pk, fence=1) is Finished.NEXT_TURN
     assert types(held)[-3:] == [
         "session.status_idle",
         "session.status_running",
         "session.thread_status_running",
     ]
-    assert not log.has_interrupt(held.pk)
+    assert not log.stopped_threads(held.pk)
     assert "user.message" in log.queued_types(held.pk)
 
 

@@ -12,7 +12,7 @@ from sessions.events import (
     AgentToolUse,
     Draft,
     EventType,
-    SessionStatusRunning,
+    ThreadStatusRunning,
     Unknown,
     UserInterrupt,
     UserMessage,
@@ -175,7 +175,9 @@ def test_records_can_be_read_on_from_a_position(session):
 
 
 STOP = Draft(payload=UserInterrupt(), queued=True)
-RUNNING = Draft(payload=SessionStatusRunning())
+RUNNING = Draft(
+    payload=ThreadStatusRunning(session_thread_id="sthr_1", agent_name="Worker")
+)
 
 
 def test_a_stop_takes_the_message_along_that_no_step_has_seen(session):

@@ -9,6 +9,7 @@ import pytest
 from django.db import connection
 
 from sessions import actions, leases, lifecycle, log
+from sessions.lifecycle import Finished
 from sessions.models import Event, Session, Status
 from tests.sessions.hosting import STOP, message, numbers
 
@@ -68,12 +69,12 @@ def test_what_arrives_while_a_turn_ends_is_never_forgotten(actor, session, event
 def _end(session, fence, *, finished):
     """Bring the session to rest for the next round."""
     if session.status == Status.RUNNING:
-        if finished:
+        if finished is Finished.SESSION_IDLE:
             (claim,) = leases.claim(f"{leases.boot_id()}:b", 1)
             fence = claim.fence
         log.take_in(session.pk, fence=fence)
         log.take_in_interrupts(session.pk, fence=fence)
-        assert lifecycle.finish(session.pk, fence=fence)
+        assert lifecycle.finish(session.pk, fence=fence) is Finished.SESSION_IDLE
 
 
 def test_one_key_at_once_is_one_event(session):

@@ -9,6 +9,9 @@ from typing import Any
 from sessions.harness.tools.catalogue import BUILT_IN, TOOLSET
 
 ALWAYS_ALLOW = {"type": "always_allow"}
+PERMISSIONS = {"always_allow": "allow", "always_ask": "ask"}
+CUSTOM = "custom"
+"""The type of a tool that a client answers, and the permission of a call of one."""
 
 Toolset = Mapping[str, Any]
 
@@ -22,29 +25,41 @@ class Verdict:
     denial: str | None = None
 
 
-def enabled_tools(toolsets: Sequence[Toolset]) -> list[dict[str, Any]]:
+def enabled_tools(tools: Sequence[Toolset]) -> list[dict[str, Any]]:
     """Return the definitions of the tools that an agent's resolved `tools` turn on."""
-    return [
+    built_in = [
         tool.definition()
         for name, tool in BUILT_IN.items()
-        if _setting(toolsets, name).get("enabled")
+        if _setting(tools, name).get("enabled")
     ]
+    return [*built_in, *(_definition(tool) for tool in _custom(tools))]
 
 
-def judge(toolsets: Sequence[Toolset], name: str) -> Verdict:
+def judge(tools: Sequence[Toolset], name: str) -> Verdict:
     """Say whether a tool may be called. What is not plainly allowed is denied."""
+    if any(tool["name"] == name for tool in _custom(tools)):
+        return Verdict(permission=CUSTOM)
     if name not in BUILT_IN:
         return _deny(f"There is no tool named {name}; nothing was run.")
-    setting = _setting(toolsets, name)
+    setting = _setting(tools, name)
     if not setting.get("enabled"):
         return _deny(f"The tool {name} is turned off for this agent; nothing was run.")
     policy = setting.get("permission_policy") or ALWAYS_ALLOW
-    if policy.get("type") != ALWAYS_ALLOW["type"]:
+    permission = PERMISSIONS.get(policy["type"])
+    if permission is None:
         return _deny(
-            f"The tool {name} needs a confirmation, and confirmations are "
-            "not supported yet; nothing was run."
+            f"The policy {policy['type']} of the tool {name} is not supported yet; "
+            "nothing was run."
         )
-    return Verdict(permission="allow", evaluation=ALWAYS_ALLOW)
+    return Verdict(permission=permission, evaluation=policy)
+
+
+def _custom(tools: Sequence[Toolset]) -> list[Toolset]:
+    return [tool for tool in tools if tool.get("type") == CUSTOM]
+
+
+def _definition(tool: Toolset) -> dict[str, Any]:
+    return {name: tool[name] for name in ("name", "description", "input_schema")}
 
 
 def _deny(sentence: str) -> Verdict:

@@ -34,7 +34,7 @@ def test_a_tool_s_own_setting_counts_before_the_default():
     assert len(names(all_but_read)) == 5
 
 
-@pytest.mark.parametrize("policy", ["always_ask", "auto", "whatever"])
+@pytest.mark.parametrize("policy", ["auto", "whatever"])
 def test_what_is_not_plainly_allowed_is_denied(policy):
     tools = toolset({"enabled": True, "permission_policy": {"type": policy}})
     verdict = judge(tools, "bash")

@@ -17,6 +17,19 @@ BEGAN = datetime(2026, 11, 22, 14, 0, tzinfo=UTC)
 
 SAMPLES = {
     "user.message": {"content": text("Hello")},
+    "user.tool_confirmation": {"tool_use_id": "sevt_1", "result": "allow"},
+    "user.custom_tool_result": {"custom_tool_use_id": "sevt_1"},
+    "system.message": {"content": text("Be brief")},
+    "agent.custom_tool_use": {"name": "weather", "input": {"city": "Rome"}},
+    "agent.thread_message_sent": {
+        "to_session_thread_id": "t",
+        "content": text("Look"),
+    },
+    "agent.thread_message_received": {
+        "from_session_thread_id": "t",
+        "content": text("Seen"),
+    },
+    "session.thread_created": {"session_thread_id": "t", "agent_name": "a"},
     "agent.message": {"content": text("Hello")},
     "agent.tool_use": {"name": "bash", "input": {"command": "ls"}},
     "agent.tool_result": {"tool_use_id": "sevt_1", "content": text("out")},
@@ -114,6 +127,15 @@ PLACES = {
         },
     ),
     "output": ("agent.tool_result", {"tool_use_id": HERE, "content": text(HERE)}),
+    "denial": (
+        "user.tool_confirmation",
+        {"tool_use_id": "t", "result": "deny", "deny_message": HERE},
+    ),
+    "custom": ("agent.custom_tool_use", {"name": HERE, "input": {HERE: HERE}}),
+    "answer": (
+        "user.custom_tool_result",
+        {"custom_tool_use_id": "t", "content": text(HERE)},
+    ),
     "error": ("session.error", {"error": {"type": HERE, "message": HERE}}),
     "title": ("session.updated", {"title": HERE}),
     "waiting": ("agentsite.waiting", {"reason": HERE}),

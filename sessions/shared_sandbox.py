@@ -1,0 +1,67 @@
+"""The one sandbox of a session, which the turns of all its threads use."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Protocol
+
+from sandbox.base import Sandbox
+from sessions.events import Draft, Payload, Waiting
+from sessions.opened import Opened
+
+Emit = Callable[[Draft], Awaitable[object]]
+
+
+class Sandboxes(Protocol):
+    async def sandbox(
+        self, opened: Opened, waiting: Callable[[str], Awaitable[None]]
+    ) -> Sandbox:
+        """Return the session's sandbox; `waiting` hears what it waits for.
+
+        Raises SandboxError.
+        """
+
+
+class SharedSandbox:
+    """Opened when a turn first needs it, and anew once it is lost."""
+
+    def __init__(self, opened: Opened, sandboxes: Sandboxes) -> None:
+        self._opened = opened
+        self._sandboxes = sandboxes
+        self._sandbox: Sandbox | None = None
+        self._opening = asyncio.Lock()
+
+    async def open(self, emit: Emit) -> Sandbox:
+        """Return it, telling what it waits for in the log. Raises SandboxError."""
+        async with self._opening:
+            if self._sandbox is None:
+                self._sandbox = await self._provision(emit)
+            return self._sandbox
+
+    async def part_from(self, sandbox: Sandbox) -> None:
+        """Forget a sandbox that is lost; a call beside this one may have done so."""
+        if self._sandbox is sandbox:
+            self._sandbox = None
+            await sandbox.close()
+
+    async def close(self) -> None:
+        if self._sandbox is not None:
+            await self.part_from(self._sandbox)
+
+    async def _provision(self, emit: Emit) -> Sandbox:
+        told: list[str] = []
+
+        async def say(payload: Payload) -> None:
+            await emit(Draft(payload=payload))
+
+        async def waiting(reason: str) -> None:
+            if reason not in told:
+                told.append(reason)
+                await say(Waiting(reason=reason))
+
+        try:
+            return await self._sandboxes.sandbox(self._opened, waiting)
+        finally:
+            if told:
+                await say(Waiting(reason=told[-1], over=True))

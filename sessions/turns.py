@@ -1,0 +1,110 @@
+"""Turn after turn of one thread, until it is idle or the lease is gone."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Protocol
+
+from sessions import lifecycle
+from sessions.harness.contract import END_TURN, Ending, Harness, LeaseLost
+from sessions.harness.loop import close_interrupted
+from sessions.harness.model import Model
+from sessions.harness.standing import is_interrupted
+from sessions.lifecycle import Finished
+from sessions.shared_sandbox import Sandboxes
+from sessions.turn import Database, HostedTurn
+
+OVER = frozenset({Finished.THREAD_IDLE, Finished.SESSION_IDLE})
+
+
+class Hands(Sandboxes, Protocol):
+    """What a host offers every turn: sandboxes, models and harnesses."""
+
+    def model(self, agent: Mapping[str, object]) -> Model: ...
+
+    def harness(self, agent: Mapping[str, object]) -> Harness: ...
+
+    async def close(self) -> None: ...
+
+
+class Turns:
+    """One thread at work."""
+
+    def __init__(
+        self, *, turn: HostedTurn, fence: int, database: Database, hands: Hands
+    ) -> None:
+        self.turn = turn
+        self._fence = fence
+        self._database = database
+        self._hands = hands
+        self._step: asyncio.Task[Ending] | None = None
+        self._interrupted = False
+        self._given_up = False
+
+    def interrupt(self) -> None:
+        """Cut what runs now; the turn then ends idle.
+
+        Once is enough: a second cut would hit what the first one left to be tidied up.
+        """
+        if not self._interrupted:
+            self._interrupted = True
+            self._cut()
+
+    def give_up(self) -> None:
+        """Stop writing: another host has this session."""
+        self._given_up = True
+        self._cut()
+
+    def _cut(self) -> None:
+        if self._step is not None:
+            self._step.cancel()
+
+    async def run(self) -> Finished:
+        while (finished := await self._one_turn()) not in OVER:
+            # A stop that came while the last turn ended was taken in with it.
+            self._interrupted = False
+        return finished
+
+    async def _one_turn(self) -> Finished:
+        """Run to the end or the interrupt."""
+        try:
+            ending = await self._until_interrupted()
+        except _Cut:
+            await self.turn.stop_tools()
+            await self.turn.take_in_interrupts()
+            await close_interrupted(self.turn)
+            return await self._finish(END_TURN, cut=True)
+        return await self._finish(ending, cut=False)
+
+    async def _until_interrupted(self) -> Ending:
+        stopped = is_interrupted(await self.turn.records())
+        if stopped or self._interrupted:  # in this order: a stop may come meanwhile
+            raise _Cut
+        agent = self.turn.agent
+        harness = self._hands.harness(agent)
+        self._step = asyncio.ensure_future(harness(self.turn, self._hands.model(agent)))
+        try:
+            return await self._step
+        except asyncio.CancelledError:
+            if self._given_up:
+                raise LeaseLost(f"{self.turn.session_id} was taken over") from None
+            if not self._interrupted:
+                raise
+            raise _Cut from None
+        finally:
+            self._step = None
+
+    async def _finish(self, ending: Ending, *, cut: bool) -> Finished:
+        return await self._database(
+            lifecycle.finish,
+            self.turn.session_id,
+            fence=self._fence,
+            thread_id=self.turn.thread_id,
+            ending=ending,
+            cut=cut,
+        )
+
+
+class _Cut(Exception):
+    """Somebody interrupted the turn."""
