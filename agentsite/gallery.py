@@ -112,6 +112,8 @@ STORY: list[tuple[str, dict[str, Any]]] = [
         },
     ),
     ("agentsite.recovery", {"calls": [{"name": "bash", "outcome": "unknown"}]}),
+    ("agentsite.results_trimmed", {"through": 21, "results": 9, "tokens": 41_000}),
+    ("agent.thread_context_compacted", {"agentsite_summary": ANSWER}),
     ("user.interrupt", {"agentsite_sender": "mara"}),
     ("session.status_idle", {"stop_reason": {"type": "end_turn"}}),
     (

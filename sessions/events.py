@@ -33,6 +33,7 @@ class EventType(StrEnum):
     AGENT_CUSTOM_TOOL_USE = "agent.custom_tool_use"
     THREAD_MESSAGE_SENT = "agent.thread_message_sent"
     THREAD_MESSAGE_RECEIVED = "agent.thread_message_received"
+    THREAD_CONTEXT_COMPACTED = "agent.thread_context_compacted"
     SESSION_STATUS_RUNNING = "session.status_running"
     SESSION_STATUS_IDLE = "session.status_idle"
     SESSION_STATUS_RESCHEDULED = "session.status_rescheduled"
@@ -51,6 +52,7 @@ class EventType(StrEnum):
     TOOL_STARTED = "agentsite.tool_started"
     WAITING = "agentsite.waiting"
     RECOVERY = "agentsite.recovery"
+    RESULTS_TRIMMED = "agentsite.results_trimmed"
     UNKNOWN = "agentsite.unknown"
 
     @property
@@ -184,6 +186,14 @@ class AgentToolResult(Payload):
 
 
 @dataclass(frozen=True, kw_only=True)
+class ThreadContextCompacted(Payload):
+    """The model goes on from a summary; its private part says what that stands for."""
+
+    type = EventType.THREAD_CONTEXT_COMPACTED
+    agentsite_summary: str = ""  # for the page; not on the wire
+
+
+@dataclass(frozen=True, kw_only=True)
 class SessionStatusRunning(Payload):
     type = EventType.SESSION_STATUS_RUNNING
 
@@ -313,6 +323,16 @@ class Recovery(Payload):
 
 
 @dataclass(frozen=True, kw_only=True)
+class ResultsTrimmed(Payload):
+    """Tool results up to a position are left out of what the model is shown."""
+
+    type = EventType.RESULTS_TRIMMED
+    through: int
+    results: int
+    tokens: int  # about how many were saved
+
+
+@dataclass(frozen=True, kw_only=True)
 class Unknown(Payload):
     """What the log holds and this version cannot read; it is never written."""
 
@@ -335,6 +355,7 @@ PAYLOADS: dict[EventType, type[Payload]] = {
         AgentCustomToolUse,
         ThreadMessageSent,
         ThreadMessageReceived,
+        ThreadContextCompacted,
         SessionStatusRunning,
         SessionStatusIdle,
         SessionStatusRescheduled,
@@ -353,6 +374,7 @@ PAYLOADS: dict[EventType, type[Payload]] = {
         ToolStarted,
         Waiting,
         Recovery,
+        ResultsTrimmed,
         Unknown,
     )
 }

@@ -15,6 +15,7 @@ import httpx2
 from anthropic.types import RawMessageStreamEvent
 
 from sessions.harness.model import (
+    CUT_SHORT,
     Content,
     FailureKind,
     Listener,
@@ -23,12 +24,24 @@ from sessions.harness.model import (
     Reply,
     Usage,
 )
+from sessions.harness.windows import LONG_SUFFIX
 
 logger = logging.getLogger(__name__)
 
 CONNECT_SECONDS = 10.0
 SILENCE_SECONDS = 180.0  # the provider pings far more often than this
 FAST_MODE_BETA = "fast-mode-2026-02-01"
+LONG_WINDOW_BETA = "context-1m-2025-08-07"
+
+TOO_LONG = (
+    "prompt is too long",
+    "input is too long",
+    "exceed context limit",
+    "maximum context length",
+    "context_length_exceeded",
+    "context window",
+)
+"""How providers put it when a conversation does not fit, in lower case."""
 
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
@@ -130,7 +143,7 @@ def _parameters(request: ModelRequest) -> dict[str, Any]:
         "extra_headers": _beta_headers(request),
     }
     return {
-        "model": request.model,
+        "model": request.model.removesuffix(LONG_SUFFIX),
         "max_tokens": request.max_tokens,
         "messages": request.messages,
         "stream": True,
@@ -139,7 +152,12 @@ def _parameters(request: ModelRequest) -> dict[str, Any]:
 
 
 def _beta_headers(request: ModelRequest) -> dict[str, str]:
-    return {"anthropic-beta": FAST_MODE_BETA} if request.speed == "fast" else {}
+    betas = {
+        FAST_MODE_BETA: request.speed == "fast",
+        LONG_WINDOW_BETA: request.model.endswith(LONG_SUFFIX),
+    }
+    asked = [beta for beta, wanted in betas.items() if wanted]
+    return {"anthropic-beta": ",".join(asked)} if asked else {}
 
 
 @dataclass
@@ -236,7 +254,7 @@ class _ReplyBuilder:
 
     def _note_cut_call(self) -> None:
         last = self._blocks[-1] if self._blocks else {}
-        if self._stop_reason == "max_tokens" and last.get("type") == "tool_use":
+        if self._stop_reason in CUT_SHORT and last.get("type") == "tool_use":
             self._faults[last["id"]] = CUT_CALL
 
 
@@ -284,7 +302,15 @@ def _refused(
         retry_after=_retry_after(error),
         request_id=request_id,
         usage=counted(reply.usage),
+        too_long=_is_too_long(error),
     )
+
+
+def _is_too_long(error: anthropic.APIStatusError) -> bool:
+    if error.status_code == 413:
+        return True
+    said = (error.api_message or "").lower()
+    return error.status_code == 400 and any(words in said for words in TOO_LONG)
 
 
 def _classified(error: anthropic.APIStatusError) -> tuple[FailureKind, bool]:

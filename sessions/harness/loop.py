@@ -16,16 +16,15 @@ from sessions.harness.contract import (
     Turn,
     requires_action,
 )
-from sessions.harness.model import Model, ModelFailed, Reply
-from sessions.harness.preview import Preview
+from sessions.harness.model import Model, ModelFailed
+from sessions.harness.question import next_question
 from sessions.harness.reply import (
     denial,
     error_result,
     failure_drafts,
     lost_end,
-    reply_drafts,
+    refused_as_too_long,
 )
-from sessions.harness.request import build_request
 from sessions.harness.standing import (
     OpenCall,
     failures,
@@ -108,27 +107,27 @@ async def _run_tools(turn: Turn, calls: Sequence[ToolCall]) -> None:
 
 
 async def _ask(turn: Turn, model: Model, records: Sequence[Record]) -> Ending | None:
-    request = await build_request(turn, records)
-    (start,) = await turn.emit(Draft(payload=ModelRequestStart()))
-    preview = Preview(turn)
+    question = await next_question(turn, records)
+    if question is None:
+        return None
+    (start,) = await turn.emit(
+        Draft(payload=ModelRequestStart(), private=question.mark)
+    )
     try:
-        reply = await model.stream(request, preview)
+        reply = await model.stream(question.request, question.listener)
     except ModelFailed as failure:
         return await _fail(turn, start.id, failure, failures(records))
-    return await _keep(turn, start.id, reply, preview)
-
-
-async def _keep(
-    turn: Turn, start_id: str, reply: Reply, preview: Preview
-) -> Ending | None:
-    """Append the reply whole: a crash leaves either all of it or nothing."""
-    written = await turn.emit(*reply_drafts(turn, start_id, reply, preview))
-    return settled(written)
+    # Appended whole: a crash leaves either all of it or nothing.
+    written = await turn.emit(*question.drafts(start.id, reply))
+    return question.ending(written)
 
 
 async def _fail(
     turn: Turn, start_id: str, failure: ModelFailed, before: int
 ) -> Ending | None:
+    if failure.too_long:
+        await turn.emit(refused_as_too_long(start_id, failure))
+        return None
     if not failure.retryable or before >= len(RETRY_SECONDS):
         await turn.emit(*failure_drafts(start_id, failure, "exhausted"))
         return RETRIES_EXHAUSTED

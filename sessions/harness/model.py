@@ -9,6 +9,10 @@ from typing import Any, Literal, Protocol
 Content = Mapping[str, Any]
 """A content block of the Messages API."""
 
+CONTEXT_FULL = "model_context_window_exceeded"
+CUT_SHORT = frozenset({"max_tokens", CONTEXT_FULL})
+"""Stop reasons of replies that had more to say."""
+
 FailureKind = Literal[
     "model_overloaded_error",
     "model_rate_limited_error",
@@ -87,6 +91,7 @@ class ModelFailed(Exception):
         retry_after: float | None = None,
         request_id: str | None = None,
         usage: Usage | None = None,
+        too_long: bool = False,
     ) -> None:
         super().__init__(message)
         self.kind = kind
@@ -95,6 +100,7 @@ class ModelFailed(Exception):
         self.retry_after = retry_after
         self.request_id = request_id
         self.usage = usage or Usage()
+        self.too_long = too_long  # the context did not fit into the model's window
 
 
 class Listener(Protocol):

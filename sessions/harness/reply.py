@@ -18,12 +18,13 @@ from sessions.events import (
     SessionError,
 )
 from sessions.harness.contract import Turn
-from sessions.harness.model import ModelFailed, Reply, Usage
+from sessions.harness.model import CUT_SHORT, ModelFailed, Reply, Usage
 from sessions.harness.preview import Preview
 from sessions.harness.standing import OpenCall
 from sessions.harness.tools.policy import CUSTOM, Verdict, judge
 
-CONTEXT_FULL = "model_context_window_exceeded"
+TOO_LONG = "too_long"
+"""Marks the end of a request whose length the provider refused."""
 
 
 def reply_drafts(
@@ -38,7 +39,6 @@ def reply_drafts(
         _end_draft(start_id, reply, content),
         *(use for use, _ in calls),
         *(denial for _, denial in calls if denial),
-        *_context_full(reply),
     ]
 
 
@@ -50,7 +50,13 @@ def failure_drafts(start_id: str, failure: ModelFailed, retry: str) -> list[Draf
     ]
 
 
-def lost_end(start_id: str, usage: Usage | None = None, **private: str | None) -> Draft:
+def refused_as_too_long(start_id: str, failure: ModelFailed) -> Draft:
+    """Return the end of a request that did not fit: room is made before the next."""
+    private = {"request_id": failure.request_id, TOO_LONG: True}
+    return lost_end(start_id, failure.usage, **private)
+
+
+def lost_end(start_id: str, usage: Usage | None = None, **private: object) -> Draft:
     """Return the end of a request whose reply never came whole."""
     usage = usage or Usage()
     payload = ModelRequestEnd(
@@ -62,12 +68,12 @@ def lost_end(start_id: str, usage: Usage | None = None, **private: str | None) -
 def _kept(reply: Reply) -> list[Block]:
     """What of the reply is kept, since the provider must take it back.
 
-    Of a refused reply only what was said; of a thought that the output limit cut off
-    before it was signed, nothing.
+    Of a refused reply only what was said; of a thought that was cut off before it was
+    signed, nothing.
     """
     if reply.stop_reason == "refusal":
         return [block for block in reply.content if block["type"] == "text"]
-    if reply.stop_reason == "max_tokens":
+    if reply.stop_reason in CUT_SHORT:
         return [block for block in reply.content if not _is_unsigned(block)]
     return list(reply.content)
 
@@ -160,15 +166,6 @@ def error_result(tool_use_id: str, sentence: str) -> Draft:
     return Draft(
         payload=AgentToolResult(tool_use_id=tool_use_id, content=content, is_error=True)
     )
-
-
-def _context_full(reply: Reply) -> Iterator[Draft]:
-    if reply.stop_reason == CONTEXT_FULL:
-        sentence = (
-            "The conversation no longer fits into the model's context window "
-            f"(request {reply.request_id or 'without an id'})."
-        )
-        yield Draft(payload=_error("model_request_failed_error", sentence, "exhausted"))
 
 
 def _error(kind: str, message: str, retry: str) -> SessionError:

@@ -31,8 +31,10 @@ from sessions.harness.contract import (
     Ending,
     ToolCall,
 )
+from sessions.harness.horizon import is_reply
+from sessions.harness.model import CUT_SHORT
 
-GOES_ON = frozenset({"max_tokens", "pause_turn"})
+GOES_ON = CUT_SHORT | {"pause_turn"}
 """Stop reasons after which the model is asked again even without a tool result."""
 
 
@@ -148,7 +150,7 @@ def settled(records: Sequence[Record]) -> Ending | None:
                 )
             case SessionError(error={"retry_status": {"type": "exhausted"}}):
                 return RETRIES_EXHAUSTED
-            case ModelRequestEnd(is_error=False):
+            case ModelRequestEnd() if is_reply(record):
                 return ending(record.private)
     return END_TURN
 

@@ -1,13 +1,14 @@
 """Folds a thread's events into the messages of the Messages API; pure.
 
 Whatever is folded once stays: the blocks of an earlier request are a prefix of those
-of every later one, which is what the provider's prompt cache lives on.
+of every later one, which is what the provider's prompt cache lives on. Only an event
+that moves the horizon changes it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sessions.events import (
@@ -16,12 +17,15 @@ from sessions.events import (
     AgentToolUse,
     Block,
     ModelRequestEnd,
+    Payload,
     Record,
     SystemMessage,
     ThreadMessageReceived,
     UserCustomToolResult,
     UserMessage,
 )
+from sessions.harness.horizon import Horizon, horizon_of, is_reply
+from sessions.harness.model import CUT_SHORT
 
 EMPTY_MESSAGE = "(empty message)"
 EMPTY_RESULT = "(no output)"
@@ -29,22 +33,61 @@ NO_TEXT = "(no text)"
 LOST_RESULT = "No result was recorded for this call; it may or may not have run."
 CUT_OFF = "Your reply was cut off at the output limit; go on from where it stopped."
 
+TRIMMED = (
+    "This result ({}) was left out to save room. If you need it, read the file again, "
+    "or make the call again if it can do no harm to repeat it."
+)
+LONG_RESULT = 500
+"""Letters; shorter results stay, since the notice would not be much shorter."""
+
+KEPT = "The user's latest messages before that summary, word for word:"
+SUMMARY = (
+    "The conversation up to this point was condensed to save room. "
+    "What follows is your own summary of it; go on from where it ends.\n\n{}"
+)
+
 Message = dict[str, Any]
 Result = AgentToolResult | UserCustomToolResult
 
 _THINKING = frozenset({"thinking", "redacted_thinking"})
 
 
-def fold(records: Iterable[Record]) -> list[Message]:
+def fold(records: Sequence[Record]) -> list[Message]:
     """Return the messages that these events, ordered by position, amount to."""
-    transcript = _Transcript()
-    for record in records:
+    horizon = horizon_of(records)
+    transcript = _Transcript(trimmed=horizon.trimmed)
+    if horizon.condensed:
+        transcript.open_with(_opening(horizon, records))
+    for record in horizon.live(records):
         transcript.take(record)
     return transcript.finish()
 
 
+def _opening(horizon: Horizon, records: Sequence[Record]) -> list[Block]:
+    """What stands for the history behind the horizon."""
+    kept = [
+        block
+        for record in records
+        if record.id in horizon.kept and isinstance(record.payload, UserMessage)
+        for block in _user_blocks(record.payload.content)
+    ]
+    return [
+        *([_text(KEPT)] if kept else []),
+        *kept,
+        _text(SUMMARY.format(horizon.summary)),
+    ]
+
+
+def is_long(result: Payload) -> bool:
+    """Say whether it is worth leaving this result out."""
+    if not isinstance(result, AgentToolResult):
+        return False
+    return _letters(result) >= LONG_RESULT or bool(_others(result))
+
+
 @dataclass
 class _Transcript:
+    trimmed: int = 0  # the position up to which results are left out
     messages: list[Message] = field(default_factory=list)
     model_ids: dict[str, str] = field(default_factory=dict)  # event id → model's own
     open: list[str] = field(default_factory=list)  # the model's ids without a result
@@ -59,14 +102,21 @@ class _Transcript:
                 self._say([_text(str(block["text"])) for block in content], "system")
             case ThreadMessageReceived() as message:
                 self._say(_thread_blocks(message))
-            case ModelRequestEnd(is_error=False):
+            case ModelRequestEnd() if is_reply(record):
                 self._reply(record.private)
             case AgentToolUse() | AgentCustomToolUse():
                 self.model_ids[record.id] = record.private["model_tool_use_id"]
             case AgentToolResult(tool_use_id=call) as result:
-                self._result(call, result)
+                self._result(call, self._shown(record, result))
             case UserCustomToolResult(custom_tool_use_id=call) as result:
-                self._result(call, result)
+                self._result(call, self._shown(record, result))
+
+    def _shown(self, record: Record, result: Result) -> Result:
+        behind = (record.position or 0) <= self.trimmed
+        return _trimmed(result) if behind else result
+
+    def open_with(self, blocks: Sequence[Block]) -> None:
+        self._add("user", blocks)
 
     def finish(self) -> list[Message]:
         self._close()
@@ -83,7 +133,7 @@ class _Transcript:
         blocks = _assistant_blocks(private.get("content") or ())
         self._add("assistant", blocks)
         self.open = [block["id"] for block in blocks if block["type"] == "tool_use"]
-        if private.get("stop_reason") == "max_tokens" and not self.open:
+        if private.get("stop_reason") in CUT_SHORT and not self.open:
             self._add("user", [_text(CUT_OFF)])
 
     def _result(self, call: str, result: Result) -> None:
@@ -141,6 +191,21 @@ def _tool_result(model_id: str, result: Result) -> Block:
         "content": blocks or [_text(EMPTY_RESULT)],
         "is_error": bool(result.is_error),
     }
+
+
+def _trimmed(result: Result) -> Result:
+    if not is_long(result):
+        return result
+    said = ", ".join([f"{_letters(result):,} characters", *_others(result)])
+    return replace(result, content=[_text(TRIMMED.format(said))])
+
+
+def _letters(result: Result) -> int:
+    return sum(len(b["text"]) for b in result.content if b["type"] == "text")
+
+
+def _others(result: Result) -> list[str]:
+    return [block["type"] for block in result.content if block["type"] != "text"]
 
 
 def _lost(model_id: str) -> Block:

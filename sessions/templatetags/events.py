@@ -49,6 +49,8 @@ LOOK: Mapping[EventType, tuple[str, str]] = {
     EventType.SESSION_STATUS_TERMINATED: ("system", "square"),
     EventType.SESSION_UPDATED: ("system", "pencil"),
     EventType.RECOVERY: ("system", "rotate-ccw"),
+    EventType.THREAD_CONTEXT_COMPACTED: ("system", "archive"),
+    EventType.RESULTS_TRIMMED: ("system", "archive"),
 }
 """The kind and the sign of a row; a system row with a pulse where nothing is named."""
 
@@ -59,6 +61,9 @@ ADVICE: Mapping[str, str] = {
     "model_rate_limited_error": "The provider's rate limit is reached. Nothing is lost.",
     "model_request_failed_error": (
         "Look at the agent's model and at the site's model address and key."
+    ),
+    "compaction_limit_reached_error": (
+        "Shorter messages, fewer tools or a model with a larger window may help."
     ),
     "billing_error": "The provider refuses for its account's sake: look at its billing.",
 }
@@ -238,6 +243,9 @@ def text_of(content: Sequence[Block]) -> str:
 @register.filter
 def as_prose(content: Sequence[Block]) -> SafeString:
     return prose(text_of(content))
+
+
+register.filter("prose", prose)
 
 
 @register.filter

@@ -31,6 +31,11 @@ A step may have:
     times       an `error` or `cut` happens so often, and then the next step comes
                 (default: always). Counted in this process, by the conversation's text.
 
+A model id such as `scripted-window-8000` has a window of so many tokens; a longer
+request is refused as too long. Asked to condense the conversation, the model answers
+with what is left of its script, so that it goes on from there. (A conversation that
+was retold as text has lost its script, unless the kept messages hold it.)
+
 After its last step it says that the script is finished. A message without a script
 gets a short, labelled demonstration with real tools.
 """

@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from sessions.harness.scripted_model.checks import check
+from sessions.harness.scripted_model.condensed import is_asked_to_condense, summary
 from sessions.harness.scripted_model.demonstration import demonstration
 from sessions.harness.scripted_model.errors import Refused
 from sessions.harness.scripted_model.script import (
@@ -21,6 +22,7 @@ from sessions.harness.scripted_model.script import (
     result_text,
     script_of,
 )
+from sessions.harness.scripted_model.usage import check_window
 
 
 class Answers:
@@ -32,6 +34,9 @@ class Answers:
     def step(self, request: Mapping[str, Any]) -> Step:
         """Return the reply to a request, or the way it breaks. Raises Refused."""
         check(request)
+        check_window(request)
+        if is_asked_to_condense(request["messages"]):
+            return summary(request["messages"])
         step = self._scripted(request) or demonstration(
             request["messages"], [tool["name"] for tool in request.get("tools") or ()]
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 FENCE = re.compile(r"^```script[ \t]*\n(.*?)^```", re.DOTALL | re.MULTILINE)
@@ -48,6 +48,8 @@ class Step:
         size = max(1, -(-len(self.say) // wanted))
         return [self.say[at : at + size] for at in range(0, len(self.say), size)]
 
+
+UNSAID = asdict(Step())
 
 FINISHED = Step(say="The script is finished.")
 
@@ -92,6 +94,18 @@ def next_step(steps: Sequence[Step], replies: int) -> Turning:
             failures = []
             replies -= 1
     return Turning(failures=(), reply=FINISHED)
+
+
+def remaining(steps: Sequence[Step], replies: int) -> str:
+    """Return what is left of a script after so many replies, as a script."""
+    left = list(steps)
+    while replies and left:
+        replies -= not left.pop(0).fails
+    said = [
+        {name: value for name, value in asdict(step).items() if value != UNSAID[name]}
+        for step in left
+    ]
+    return f"```script\n{json.dumps(said, ensure_ascii=False)}\n```"
 
 
 def replies_since(messages: Sequence[Message], place: int) -> int:

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from sessions.harness.scripted_model.checks import all_blocks
+from sessions.harness.scripted_model.errors import Refused
+from sessions.harness.windows import scripted_window
 
 LETTERS_A_TOKEN = 4
 NEVER_CACHED = 3
@@ -15,6 +17,16 @@ NEVER_CACHED = 3
 def tokens(value: Any) -> int:
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     return -(-len(text) // LETTERS_A_TOKEN)
+
+
+def check_window(request: Mapping[str, Any]) -> None:
+    """Raise Refused when a request is longer than the window its model's id names."""
+    size = scripted_window(request["model"])
+    if size is None:
+        return
+    total = sum(tokens(block) for block in all_blocks(request))
+    if total > size:
+        raise Refused(400, f"prompt is too long: {total} tokens > {size} maximum")
 
 
 def input_usage(request: Mapping[str, Any]) -> dict[str, Any]:

@@ -215,14 +215,6 @@ async def test_a_reply_that_promises_calls_and_makes_none_ends_the_turn(turn):
     assert await run_turn(turn, model) == END_TURN
 
 
-async def test_a_full_context_window_is_an_error_the_user_sees(turn):
-    turn.queue_message("Go")
-    full = said("So", stop_reason="model_context_window_exceeded", request_id="req_9")
-    assert await run_turn(turn, DeterministicModel(full)) == RETRIES_EXHAUSTED
-    (error,) = payloads(turn, "session.error")
-    assert "req_9" in error.error["message"]
-
-
 async def test_an_empty_reply_ends_the_turn_and_leaves_no_empty_message(turn):
     turn.queue_message("Go")
     model = DeterministicModel(calls("bash"), reply([]), said("Yes?"))

@@ -41,6 +41,7 @@ SAMPLES = {
         "model_usage": {"input_tokens": 77_000, "output_tokens": 531},
     },
     "agentsite.tool_started": {"tool_use_id": "sevt_1"},
+    "agentsite.results_trimmed": {"through": 9, "results": 3, "tokens": 41_000},
     "agentsite.unknown": {"stored_type": "agent.from_the_future"},
     "agentsite.waiting": {"reason": "Waiting for the base image"},
     "session.thread_status_running": {"session_thread_id": "t", "agent_name": "a"},
@@ -139,6 +140,7 @@ PLACES = {
     "error": ("session.error", {"error": {"type": HERE, "message": HERE}}),
     "title": ("session.updated", {"title": HERE}),
     "waiting": ("agentsite.waiting", {"reason": HERE}),
+    "summary": ("agent.thread_context_compacted", {"agentsite_summary": HERE}),
     "recovery": (
         "agentsite.recovery",
         {"cut": HERE, "calls": [{"name": HERE, "outcome": HERE}]},
