@@ -310,3 +310,25 @@ async def test_thinking_returns_to_the_model_and_reaches_nobody_else(
     assert "a secret" not in json.dumps(
         [part for part in said if "```script" not in json.dumps(part)]
     )
+
+
+async def test_a_summary_is_stored_and_counted_like_every_request(
+    actor, agent, environment, hands
+):
+    call = {"tools": [bash(f"echo {'x' * 1500}")]}
+    session = await begin(
+        actor, agent, environment, scripted(*[call] * 12, {"say": "Done."})
+    )
+    session.agent_snapshot["model"]["id"] = "scripted-window-16000"
+    await session.asave(update_fields=["agent_snapshot"])
+    async with hosting(hands):
+        await is_idle(session)
+    (said,) = await events(session, "agent.message")
+    assert said.payload["content"][0]["text"] == "Done."
+    compacted, *_ = await events(session, "agent.thread_context_compacted")
+    assert "Scripted summary" in compacted.payload["agentsite_summary"]
+    ends = await events(session, "span.model_request_end")
+    assert any((end.private or {}).get("condenses") for end in ends)
+    await session.arefresh_from_db()
+    counted = [end.payload["model_usage"]["output_tokens"] for end in ends]
+    assert session.usage["output_tokens"] == sum(counted)

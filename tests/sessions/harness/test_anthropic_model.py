@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
@@ -97,6 +98,25 @@ async def test_every_status_becomes_a_sentence(
     assert failed.request_id.startswith("req_")
     assert failed.request_id in failed.message
     assert failed.retry_after == 7
+
+
+@pytest.mark.parametrize(("status", "too_long"), [(413, True), (400, False)])
+async def test_a_request_that_does_not_fit_is_told_from_a_wrong_one(
+    status, too_long, model, script
+):
+    with pytest.raises(ModelFailed) as caught:
+        await model.stream(asking(script({"error": status})), Ear())
+    assert caught.value.too_long == too_long
+
+
+async def test_a_longer_window_is_asked_for_in_a_header():
+    from sessions.harness.anthropic_model import _parameters
+
+    request = replace(asking("Hi"), model="claude-sonnet-4-5[1m]", speed="fast")
+    sent = _parameters(request)
+    assert sent["model"] == "claude-sonnet-4-5"
+    betas = sent["extra_headers"]["anthropic-beta"].split(",")
+    assert betas == ["fast-mode-2026-02-01", "context-1m-2025-08-07"]
 
 
 async def test_an_error_inside_the_stream_is_told_by_its_type(model, script):

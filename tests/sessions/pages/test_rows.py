@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -318,3 +319,21 @@ def test_what_only_the_harness_may_read_is_in_no_row():
         each = record(kind.value)
         secret = Record(**{**vars(each), "private": {"thinking": "SECRET"}})
         assert "SECRET" not in render_event(secret)
+
+
+def test_a_summary_is_there_to_be_opened():
+    html = row("agent.thread_context_compacted", agentsite_summary="We **had** two.")
+    assert "<details" in html
+    assert "<strong>had</strong>" in html
+    assert "<details" not in row("agent.thread_context_compacted")
+
+
+def test_a_request_for_a_summary_says_so():
+    start = replace(record("span.model_request_start"), private={"condenses": True})
+    assert "asking the model for a summary" in render_event(start)
+    assert "summary" not in row("span.model_request_start")
+
+
+def test_trimmed_results_are_counted():
+    html = row("agentsite.results_trimmed", through=9, results=1, tokens=41_000)
+    assert "1 old tool result (about 41k tokens)" in html
