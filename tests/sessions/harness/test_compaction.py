@@ -32,7 +32,7 @@ from sessions.harness.model import Usage
 from sessions.harness.request import build_request
 from sessions.harness.retelling import retell
 from sessions.harness.scripted_model.checks import check
-from sessions.harness.transcript import fold
+from sessions.harness.transcript import LOST_RESULT, fold
 from sessions.harness.windows import DEFAULT_WINDOW, LONG_WINDOW, room, window
 from tests.acceptance.strict import problems
 from tests.sessions.harness.kit import (
@@ -431,11 +431,18 @@ class RandomSizedModel(RandomModel):
         check(body(request))
         if self.dice.random() < 0.05:
             raise too_long()
+        assert LOST_RESULT not in str(request.messages)
         if OPENING in str(request.messages[-1]["content"][-1]):
+            self.check_history(unmarked(request.messages)[:-1])
             return said("SUMMARY" * self.dice.randrange(3))
         answer = await super().stream(request, listener)
         used = sum(len(str(message)) for message in request.messages) // 4
         return replace(answer, usage=Usage(input_tokens=used))
+
+    def check_history(self, history) -> None:
+        """What is summed up is a beginning of what the model has seen, or retold."""
+        if history and not str(history[0][1].get("text")).startswith(RETOLD):
+            assert unmarked(fold(self.turn.log))[: len(history)] == history
 
 
 @pytest.mark.parametrize("seed", range(150))
@@ -459,6 +466,8 @@ async def test_whatever_happens_requests_are_well_formed_and_the_log_only_grows(
         assert turn.log[: len(before)] == before
         before = list(turn.log)
         _check_alternation(fold(turn.log))
+    covered = [r.private["through"] for r in turn.log if r.type.value == COMPACTED]
+    assert covered == sorted(covered)
     ended = [e.model_request_start_id for e in payloads(turn, "span.model_request_end")]
     assert len(ended) == len(set(ended))
 
