@@ -8,12 +8,12 @@ from typing import Any
 
 from sessions.events import (
     AgentToolResult,
-    UserCustomToolResult,
     ModelRequestEnd,
     ModelRequestStart,
     Record,
     ResultsTrimmed,
     ThreadContextCompacted,
+    UserCustomToolResult,
     UserMessage,
 )
 from sessions.harness.estimate import record_tokens, request_tokens
