@@ -320,7 +320,7 @@ async def test_a_summary_is_stored_and_counted_like_every_request(
         actor, agent, environment, scripted(*[call] * 12, {"say": "Done."})
     )
     session.agent_snapshot["model"]["id"] = "scripted-window-16000"
-    await session.asave(update_fields=["agent_snapshot"])
+    await session.threads.aupdate(agent_snapshot=session.agent_snapshot)
     async with hosting(hands):
         await is_idle(session)
     (said,) = await events(session, "agent.message")
