@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
@@ -38,6 +39,9 @@ READS_ONLY = frozenset({"read", "glob", "grep"})
 """Tools that may be run again when their outcome was lost."""
 
 DECISIONS = (EventType.USER_TOOL_CONFIRMATION,)
+
+JITTER = 0.25
+"""By what part of itself a wait for the next try may be longer."""
 
 STOP_SECONDS = 40.0
 """How long an interrupt waits for tools to stop before the turn ends without that."""
@@ -110,7 +114,8 @@ class HostedTurn:
 
     async def back_off(self, seconds: float) -> None:
         await self._of_thread(lifecycle.reschedule)
-        await asyncio.sleep(seconds)
+        # Those that failed together must not come back together.
+        await asyncio.sleep(seconds * random.uniform(1, 1 + JITTER))  # noqa: S311
         await self._of_thread(lifecycle.go_on)
 
     async def _of_thread(

@@ -17,13 +17,13 @@ from pydantic import (
 
 from agents.http.validation import Params, Unbuilt, UnbuiltParams
 from agents.params import AgentOverrides, Metadata, MetadataPatch, Tools
-from sandbox.answers import TEXT_CHARACTERS
 from sandbox.spec import HOME, UPLOADS, WORKSPACE
 
 MAX_INITIAL_EVENTS = 50
 MAX_EVENTS = 1000
 MAX_RESOURCES = 500
 MAX_DENIAL = 10_000
+MAX_RESULT = 100_000
 MOUNTABLE = (UPLOADS, WORKSPACE, HOME, "/tmp")  # noqa: S108 - inside a sandbox
 
 Id = Annotated[str, Field(min_length=1, max_length=64)]
@@ -153,10 +153,10 @@ class CustomToolResult(Params):
     @classmethod
     def _fits(cls, value: list[Any] | None) -> list[Any] | None:
         texts = [block.text for block in value or () if isinstance(block, TextBlock)]
-        if (length := sum(map(len, texts))) > TEXT_CHARACTERS:
+        if (length := sum(map(len, texts))) > MAX_RESULT:
             raise ValueError(
                 f"holds {length} characters of text, and a result may hold"
-                f" {TEXT_CHARACTERS}: upload the rest as a file and name it here"
+                f" {MAX_RESULT}: upload the rest as a file and name it here"
             )
         return value
 
