@@ -16,6 +16,8 @@ from agents.models import (
     File,
     Member,
     ModelAlias,
+    ModelPrice,
+    UnitPrice,
     Workspace,
 )
 
@@ -149,3 +151,34 @@ class ModelAliasAdmin(ModelAdmin):
 
     list_display = ("alias", "model")
     list_editable = ("model",)
+
+
+@admin.register(ModelPrice)
+class ModelPriceAdmin(ModelAdmin):
+    """What `list_cost` and budgets go by. A change holds for requests from now on."""
+
+    list_display = (
+        "model",
+        "above_tokens",
+        "input",
+        "output",
+        "cache_read",
+        "cache_write_5m",
+        "cache_write_1h",
+        "checked_on",
+    )
+    search_fields = ("model",)
+    list_before_template = "admin/prices_note.html"
+
+
+@admin.register(UnitPrice)
+class UnitPriceAdmin(ModelAdmin):
+    list_display = ("unit", "price")
+    list_editable = ("price",)
+    readonly_fields = ("unit",)
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False

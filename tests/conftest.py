@@ -25,6 +25,18 @@ def workspace(db):
 
 
 @pytest.fixture
+def prices(db):
+    """Prices as a new site has them; tests that empty tables take them along."""
+    from agents.models import ModelPrice, UnitPrice
+
+    kinds = ("input", "output", "cache_read", "cache_write_5m", "cache_write_1h")
+    scripted = dict(zip(kinds, ("5", "25", "0.5", "6.25", "10"), strict=True))
+    ModelPrice.objects.update_or_create(model="scripted-*", defaults=scripted)
+    for unit, price in (("running_hour", 0), ("web_searches", 10)):
+        UnitPrice.objects.update_or_create(unit=unit, defaults={"price": price})
+
+
+@pytest.fixture
 def other_workspace(db):
     from agents.models import Workspace
 

@@ -6,6 +6,7 @@ from agents.models.file import File
 from agents.models.idempotency import IdempotentAnswer
 from agents.models.login_token import LoginToken
 from agents.models.model_alias import ModelAlias
+from agents.models.price import ModelPrice, UnitPrice
 from agents.models.workspace import Act, ApiKey, Member, Role, Workspace, may
 
 __all__ = [
@@ -19,7 +20,9 @@ __all__ = [
     "LoginToken",
     "Member",
     "ModelAlias",
+    "ModelPrice",
     "Role",
+    "UnitPrice",
     "Workspace",
     "may",
 ]
