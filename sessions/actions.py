@@ -17,7 +17,7 @@ from agents.actors import Actor
 from agents.errors import Conflict, InvalidRequest, NotFound
 from agents.models import Act, AgentVersion, Environment, ModelAlias
 from sandbox.spec import UPLOADS
-from sessions import bus, inbox, lifecycle, log, queue
+from sessions import bus, inbox, lifecycle, log, queue, usage
 from sessions.events import Draft, Record, SessionUpdated, UserInterrupt
 from sessions.models import Session, SessionResource, Status, Thread
 
@@ -52,6 +52,7 @@ def create_session(
             environment=environment,
             environment_config=environment.config,
             created_by=actor.name,
+            usage=usage.at_first(snapshot["model"]["id"]),
         )
         Thread.objects.create(session=session, agent_snapshot=snapshot)
         for resource in resources:

@@ -493,7 +493,11 @@ def _waiting(row: Session | Thread) -> dict[str, Any]:
 
 
 def _stopped(row: Session | Thread) -> dict[str, Any]:
-    return {"running_since": None, "active_seconds": usage.active_seconds(row)}
+    return {
+        "running_since": None,
+        "active_seconds": usage.active_seconds(row),
+        "usage": usage.at_rest(row),
+    }
 
 
 _CLOCKS = {
