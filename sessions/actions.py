@@ -17,7 +17,7 @@ from agents.actors import Actor
 from agents.errors import Conflict, InvalidRequest, NotFound
 from agents.models import Act, AgentVersion, Environment, ModelAlias
 from sandbox.spec import UPLOADS
-from sessions import bus, inbox, lifecycle, log, queue, usage
+from sessions import budgets, bus, inbox, lifecycle, log, queue, usage
 from sessions.events import Draft, Record, SessionUpdated, UserInterrupt
 from sessions.models import Session, SessionResource, Status, Thread
 
@@ -32,15 +32,18 @@ def create_session(
     metadata: Mapping[str, str] | None = None,
     resources: Sequence[Mapping[str, Any]] = (),
     initial_events: Sequence[Draft] = (),
+    budget: int | None = None,
 ) -> Session:
     """Make a session; with initial events it is born running.
 
-    `resources` are `{"file_id", "mount_path"?}`; `overrides` are the fields of
+    `budget` is in cents. `resources` are `{"file_id", "mount_path"?}`; `overrides` are the fields of
     `agent_with_overrides` that were given.
     """
     actor.require(Act.RUN)
     _refuse_archived(agent, environment)
     snapshot = _snapshot(agent, overrides or {})
+    if budget is not None:
+        budgets.refuse_unpriced(snapshot["model"]["id"])
     with transaction.atomic():
         session = Session.objects.create(
             workspace=actor.workspace,
@@ -53,6 +56,7 @@ def create_session(
             environment_config=environment.config,
             created_by=actor.name,
             usage=usage.at_first(snapshot["model"]["id"]),
+            budget=budget,
         )
         Thread.objects.create(session=session, agent_snapshot=snapshot)
         for resource in resources:
@@ -127,9 +131,10 @@ def interrupt(actor: Actor, session: Session) -> None:
 def update_session(
     actor: Actor, session: Session, changes: Mapping[str, Any]
 ) -> Session:
-    """Change title, metadata (merged per key; null deletes) or the agent's tools.
+    """Change title, metadata (merged per key; null deletes), budget, the agent's tools.
 
-    `changes` holds the given fields only: `title`, `metadata`, `agent` (`{"tools"}`).
+    `changes` holds the given fields only: `title`, `metadata`, `agent` (`{"tools"}`),
+    `budget` (cents; null removes it).
     """
     actor.require(Act.RUN)
     with transaction.atomic():
@@ -153,7 +158,17 @@ def _apply(session: Session, changes: Mapping[str, Any]) -> dict[str, Any]:
             changed["metadata"] = session.metadata = merged
     if "agent" in changes and (agent := _new_agent(session, changes["agent"])):
         changed["agent"] = agent
+    if "budget" in changes and _set_budget(session, changes["budget"]):
+        changed["budget"] = budgets.wire(session)
     return changed
+
+
+def _set_budget(session: Session, cents: int | None) -> bool:
+    """Give the session another budget or none; false where it has that one."""
+    budgets.refuse_change(session, cents)
+    differs = session.budget != cents
+    session.budget = cents
+    return differs
 
 
 def _new_agent(session: Session, given: Mapping[str, Any]) -> dict[str, Any] | None:

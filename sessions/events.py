@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields, replace
 from datetime import datetime
-from enum import StrEnum
-from typing import Any, ClassVar
+from enum import Enum, StrEnum
+from typing import Any, ClassVar, Literal
 
 from agents.times import stamp
 
@@ -18,6 +18,15 @@ Block = Mapping[str, Any]
 """A content block as on the wire: `{"type": "text", "text": …}` and its siblings."""
 
 OWN_PREFIX = "agentsite."
+
+
+class Unset(Enum):
+    """Stands for a field that is absent where null says something of its own."""
+
+    UNSET = "unset"
+
+
+UNSET: Literal[Unset.UNSET] = Unset.UNSET
 
 
 class EventType(StrEnum):
@@ -70,8 +79,8 @@ class Payload:
         return {
             item.name: value
             for item in fields(self)
-            if (value := getattr(self, item.name)) is not None
-            or item.name in self.always
+            if (value := getattr(self, item.name)) is not UNSET
+            and (value is not None or item.default is UNSET or item.name in self.always)
         }
 
     always: ClassVar[frozenset[str]] = frozenset()
@@ -231,12 +240,15 @@ class SessionUpdated(Payload):
     agent: Mapping[str, Any] | None = None
     metadata: Mapping[str, str] | None = None
     title: str | None = None
+    budget: Mapping[str, Any] | Unset | None = UNSET  # null: it was removed
 
 
 @dataclass(frozen=True, kw_only=True)
 class SessionUsage(Payload):
     type = EventType.SESSION_USAGE
+    always = frozenset({"budget"})
     usage: Mapping[str, Any]
+    budget: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

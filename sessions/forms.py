@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from decimal import Decimal
 from typing import Any
 
 from django import forms
@@ -29,6 +30,16 @@ class FilesField(forms.FileField):
         return [super(FilesField, self).clean(each, initial) for each in many]
 
 
+def dollars_field(**kwargs: Any) -> forms.DecimalField:
+    return forms.DecimalField(
+        min_value=Decimal("0.01"),
+        max_digits=12,
+        decimal_places=2,
+        widget=forms.NumberInput(attrs={"inputmode": "decimal", "step": "0.01"}),
+        **kwargs,
+    )
+
+
 class SessionForm(forms.Form):
     agent = forms.ModelChoiceField(Agent.objects.none(), empty_label=None)
     version = forms.IntegerField(
@@ -44,6 +55,12 @@ class SessionForm(forms.Form):
         required=False,
         max_length=512,
         widget=forms.TextInput(attrs={"autocomplete": "off"}),
+    )
+    budget = dollars_field(
+        label="Budget in US dollars",
+        required=False,
+        help_text="At list prices. Once it is reached no model is asked any more; it can"
+        " be raised later, and not be added later.",
     )
     message = forms.CharField(
         label="First message",
@@ -72,6 +89,17 @@ class SessionForm(forms.Form):
     def drafts(self, actor: Actor) -> list[Draft]:
         text = self.cleaned_data["message"]
         return [message_of(actor, text)] if text.strip() else []
+
+    def cents(self) -> int | None:
+        dollars = self.cleaned_data["budget"]
+        return None if dollars is None else int(dollars * 100)
+
+
+class BudgetForm(forms.Form):
+    budget = dollars_field(error_messages={"required": "How much may it cost?"})
+
+    def cents(self) -> int:
+        return int(self.cleaned_data["budget"] * 100)
 
 
 class MessageForm(forms.Form):

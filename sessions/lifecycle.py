@@ -14,7 +14,7 @@ from typing import Any
 from django.db import transaction
 from django.utils import timezone
 
-from sessions import asks, leases, log, usage
+from sessions import asks, budgets, leases, log, usage
 from sessions.events import (
     Draft,
     EventType,
@@ -264,11 +264,14 @@ def _session_ending(session_id: str, ending: Ending) -> Ending:
 
 
 def _told_idle(session: Session, ending: Ending) -> list[Draft]:
-    used = SessionUsage(usage=usage.usage_of(session))
     return [
-        _on_primary(session.pk, used),
+        _on_primary(session.pk, _used(session)),
         _on_primary(session.pk, SessionStatusIdle(**_why(ending))),
     ]
+
+
+def _used(session: Session) -> SessionUsage:
+    return SessionUsage(usage=usage.usage_of(session), budget=budgets.wire(session))
 
 
 def _why(ending: Ending) -> dict[str, Any]:
@@ -410,7 +413,7 @@ def terminate(session_id: str, *, fence: int, error: Mapping[str, Any]) -> None:
         session = thread.session
         told = [
             _on(thread, SessionError(error=error)),
-            _on(thread, SessionUsage(usage=usage.usage_of(session))),
+            _on(thread, _used(session)),
             *_terminated(session_id),
         ]
         Session.objects.filter(pk=session_id).update(

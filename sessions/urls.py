@@ -17,6 +17,8 @@ urlpatterns = [
     path("sessions/<str:session_id>/files/<str:file_id>", timeline.download),
     path("sessions/<str:session_id>/messages", verbs.send_message),
     path("sessions/<str:session_id>/interrupt", verbs.interrupt),
+    path("sessions/<str:session_id>/budget", verbs.change_budget),
+    path("sessions/<str:session_id>/budget/remove", verbs.remove_budget),
     path("sessions/<str:session_id>/archive", verbs.archive),
     path("sessions/<str:session_id>/delete", verbs.delete),
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal
 
@@ -271,6 +272,28 @@ Resource = Annotated[
 Title = Annotated[str, Field(max_length=512)]
 
 
+def _whole_cents(amount: str) -> str:
+    if not re.fullmatch(r"[1-9][0-9]{0,14}", amount):
+        raise ValueError(
+            'must be whole cents above zero, without leading zeros: "2500" is $25.00'
+        )
+    return amount
+
+
+class MonetaryAmount(Params):
+    amount: Annotated[str, AfterValidator(_whole_cents)]
+    currency: Literal["USD"]
+
+
+class BudgetLimit(Params):
+    type: Literal["limit"]
+    max_list_cost: MonetaryAmount
+
+    @property
+    def cents(self) -> int:
+        return int(self.max_list_cost.amount)
+
+
 class SessionCreate(Params):
     agent: AgentChoice
     environment_id: Id
@@ -281,7 +304,7 @@ class SessionCreate(Params):
         Annotated[list[InitialEvent], Field(max_length=MAX_INITIAL_EVENTS)] | None
     ) = None
     vault_ids: Unbuilt = None
-    budget: Unbuilt = None
+    budget: BudgetLimit | None = None
 
 
 class AgentChange(Params):
@@ -295,5 +318,5 @@ class SessionUpdate(Params):
     agent: AgentChange | None = None
     title: Title | None = None
     metadata: MetadataPatch | None = None
-    budget: Unbuilt = None
+    budget: BudgetLimit | None = None
     vault_ids: Unbuilt = None

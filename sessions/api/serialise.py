@@ -7,6 +7,7 @@ from typing import Any
 from django.utils import timezone
 
 from agents.times import stamp
+from sessions import budgets
 from sessions.models import Session, SessionResource, Status, Thread
 from sessions.usage import active_seconds, usage_of
 
@@ -25,7 +26,7 @@ def session(row: Session) -> dict[str, Any]:
         "resources": [resource(each) for each in ordered_resources(row)],
         "vault_ids": [],
         "outcome_evaluations": [],
-        "budget": None,
+        "budget": budgets.wire(row),
         "stats": {
             "active_seconds": usage["active_seconds"],
             "duration_seconds": _duration(row),

@@ -47,6 +47,7 @@ def create(call: Call[SessionCreate]) -> dict[str, Any]:
         metadata=said.metadata,
         resources=[each.given() for each in said.resources or ()],
         initial_events=drafts(actor, said.initial_events or ()),
+        budget=said.budget.cents if said.budget else None,
     )
     return serialise.session(session)
 
@@ -65,6 +66,8 @@ def update(call: Call[SessionUpdate], session_id: str) -> dict[str, Any]:
         # Null clears a title; for the others it says nothing.
         if field == "title" or (field in {"metadata", "agent"} and value)
     }
+    if "budget" in call.body.model_fields_set:
+        changes["budget"] = call.body.budget.cents if call.body.budget else None
     return serialise.session(actions.update_session(call.actor, session, changes))
 
 

@@ -58,6 +58,12 @@ class Session(WorkspaceRow):
     active_seconds = models.FloatField(default=0)
     running_since = models.DateTimeField(null=True, blank=True)
 
+    budget = models.PositiveBigIntegerField(
+        null=True,
+        blank=True,
+        help_text="The most its list cost may reach, in US cents; null: no limit.",
+    )
+
     # The lease: who hosts the turn, since which claim, until when (seconds of the lease
     # clock, see sessions.lifecycle).
     owner = models.CharField(max_length=120, blank=True)

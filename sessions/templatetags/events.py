@@ -11,7 +11,7 @@ from django import template
 from django.template.loader import get_template
 from django.utils.safestring import SafeString, mark_safe
 
-from sessions import liveness
+from sessions import budgets, liveness
 from sessions.events import (
     AgentToolResult,
     AgentToolUse,
@@ -26,6 +26,7 @@ from sessions.log import Frame
 from sessions.models import Session
 from sessions.templatetags.prose import prose, terminal
 from sessions.templatetags.tools import icon_of, shown_input, summary_of
+from sessions.usage import usage_of
 
 register = template.Library()
 
@@ -158,12 +159,14 @@ def _place_of(record: Record) -> tuple[str, str] | None:
 
 def session_state(session: Session) -> dict[str, Any]:
     """What the page's header shows of a session: sent with every batch."""
-    usage = session.usage or {}
+    usage, budget = session.usage or {}, budgets.wire(session)
     return {
         "status": session.status,
         "title": session.title or "",
         "usage": usage,
         "tokens": tokens_of(usage),
+        "cost": money(usage_of(session)["list_cost"]),
+        "budget": money(budget["max_list_cost"]) if budget else "",
         "active_seconds": session.active_seconds,
         "running_since": _iso(session.running_since),
         "owner": bool(session.owner),
@@ -181,6 +184,12 @@ def render_status(session: Session) -> str:
 
 def _iso(moment: datetime | None) -> str | None:
     return moment.isoformat() if moment else None
+
+
+@register.filter
+def money(amount: Mapping[str, str] | None) -> str:
+    """Write an amount of the wire, which is in cents: $0.12, $1,250.00."""
+    return f"${int(amount['amount']) / 100:,.2f}" if amount else ""
 
 
 @register.filter

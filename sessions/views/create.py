@@ -35,7 +35,7 @@ def create(request: PageRequest) -> HttpResponse:
 
 
 def _initial(request: PageRequest) -> dict[str, str]:
-    names = ("agent", "version", "environment", "title", "message")
+    names = ("agent", "version", "environment", "title", "message", "budget")
     return {name: request.GET[name] for name in names if name in request.GET}
 
 
@@ -49,6 +49,7 @@ def _start(actor: Actor, said: dict[str, Any], form: SessionForm) -> Session:
         title=said["title"].strip() or None,
         resources=uploaded,
         initial_events=form.drafts(actor),
+        budget=form.cents(),
     )
 
 

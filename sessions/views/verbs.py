@@ -8,7 +8,7 @@ from agents.errors import InvalidRequest
 from agents.models import Act
 from agents.views.access import PageRequest, acted, page
 from sessions import actions
-from sessions.forms import MessageForm, message_of
+from sessions.forms import BudgetForm, MessageForm, message_of
 from sessions.lookup import find_session
 
 
@@ -42,6 +42,32 @@ def interrupt(request: PageRequest, session_id: str) -> HttpResponse:
         then=here,
         back=here,
         said="",
+    )
+
+
+@page(Act.RUN, "POST")
+def change_budget(request: PageRequest, session_id: str) -> HttpResponse:
+    form = BudgetForm(request.POST)
+    if not form.is_valid():
+        raise InvalidRequest(f"The budget: {form.errors['budget'][0]}")
+    return _with_budget(request, session_id, form.cents(), "The budget is changed.")
+
+
+@page(Act.RUN, "POST")
+def remove_budget(request: PageRequest, session_id: str) -> HttpResponse:
+    return _with_budget(request, session_id, None, "The budget is removed.")
+
+
+def _with_budget(
+    request: PageRequest, session_id: str, cents: int | None, said: str
+) -> HttpResponse:
+    session = find_session(request.actor, session_id)
+    return acted(
+        request,
+        lambda: actions.update_session(request.actor, session, {"budget": cents}),
+        then=f"/sessions/{session_id}",
+        back=f"/sessions/{session_id}",
+        said=said,
     )
 
 

@@ -97,12 +97,6 @@ def test_initial_events_are_checked_all_or_nothing(client, new):
     "more",
     [
         {"vault_ids": ["vlt_1"]},
-        {
-            "budget": {
-                "type": "limit",
-                "max_list_cost": {"amount": "1", "currency": "USD"},
-            }
-        },
         {"resources": [{"type": "memory_store", "memory_store_id": "memstore_1"}]},
         {"resources": [{"type": "github_repository", "url": "https://github.com/a/b"}]},
     ],

@@ -138,3 +138,26 @@ def test_a_viewer_starts_nothing(as_viewer, agent, environment):
 
 def test_without_an_agent_the_page_says_what_comes_first(as_alice):
     assert "An agent comes first" in as_alice.get("/sessions/new").content.decode()
+
+
+def test_a_session_starts_with_a_budget_in_dollars(as_bob, agent, environment, prices):
+    as_bob.post("/sessions/new", said(agent, environment, budget="2.50"))
+    assert Session.objects.get().budget == 250
+
+
+@pytest.mark.parametrize("budget", ["0", "-1", "1.005", "much"])
+def test_a_budget_that_is_no_amount_is_explained(as_bob, agent, environment, budget):
+    answer = as_bob.post("/sessions/new", said(agent, environment, budget=budget))
+    assert answer.status_code == 422
+    assert not Session.objects.exists()
+
+
+def test_a_budget_for_a_model_without_a_price_is_explained(
+    as_bob, agent, environment, prices
+):
+    from agents.models import ModelPrice
+
+    ModelPrice.objects.all().delete()
+    answer = as_bob.post("/sessions/new", said(agent, environment, budget="1"))
+    assert answer.status_code == 422
+    assert "no list price" in answer.content.decode()

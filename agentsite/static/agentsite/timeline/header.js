@@ -1,4 +1,4 @@
-// Status, tokens and time at the top; whether anybody works; what a turn's end changes.
+// Status, tokens, cost and time at the top; whether anybody works; what a turn's end changes.
 
 import { $, $$, compact, duration } from "../dom.js";
 
@@ -16,12 +16,20 @@ export class Header {
     $("#status").innerHTML = state.status_html;
     $("#title").textContent = state.title || "Untitled session";
     $("#tokens").textContent = compact(state.tokens);
+    this.#showCost(state);
     for (const figure of $$("[data-usage]")) figure.textContent = compact(state.usage[figure.dataset.usage] || 0);
     const stop = $("#stop-form");
     if (stop) stop.hidden = !this.isWorking;
     $("#no-worker").hidden = state.workers || !this.isWorking;
     document.title = (this.isWorking ? "● " : "") + (state.title || "Untitled session") + " · Agentsite";
     this.#showElapsed();
+  }
+
+  #showCost({ cost, budget }) {
+    $("#cost-meter").hidden = !cost;
+    $("#cost").textContent = cost;
+    $("#budget").hidden = !budget;
+    $("#budget b").textContent = budget;
   }
 
   #showElapsed() {
