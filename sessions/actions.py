@@ -33,10 +33,11 @@ def create_session(
     resources: Sequence[Mapping[str, Any]] = (),
     initial_events: Sequence[Draft] = (),
     budget: int | None = None,
+    max_model_requests: int | None = None,
 ) -> Session:
     """Make a session; with initial events it is born running.
 
-    `budget` is in cents. `resources` are `{"file_id", "mount_path"?}`; `overrides` are the fields of
+    `budget` is in cents; `max_model_requests` holds for each turn. `resources` are `{"file_id", "mount_path"?}`; `overrides` are the fields of
     `agent_with_overrides` that were given.
     """
     actor.require(Act.RUN)
@@ -57,6 +58,7 @@ def create_session(
             created_by=actor.name,
             usage=usage.at_first(snapshot["model"]["id"]),
             budget=budget,
+            max_model_requests=max_model_requests,
         )
         Thread.objects.create(session=session, agent_snapshot=snapshot)
         for resource in resources:
@@ -104,7 +106,9 @@ def send_events(
     """
     actor.require(Act.RUN)
     with transaction.atomic():
-        return inbox.receive(_locked(session), events)
+        session = _locked(session)
+        settling = budgets.settling(session, events)
+        return inbox.receive(session, settling) if settling else []
 
 
 def _locked(session: Session) -> Session:
@@ -143,7 +147,17 @@ def update_session(
         if changed:
             session.save(update_fields=[*_columns(changed), "updated_at"])
             log.append(session.pk, [Draft(payload=SessionUpdated(**changed))])
+        if "budget" in changed:
+            _go_on(session)
     return session
+
+
+def _go_on(session: Session) -> None:
+    """A session that rests at its budget goes on by itself once that has changed."""
+    if told := lifecycle.unpause(session.pk):
+        log.append(session.pk, told)
+        session.refresh_from_db()
+        transaction.on_commit(lambda: bus.wake_hosts(session.pk))
 
 
 def _apply(session: Session, changes: Mapping[str, Any]) -> dict[str, Any]:

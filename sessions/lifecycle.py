@@ -33,6 +33,7 @@ from sessions.events import (
     ThreadStatusTerminated,
 )
 from sessions.harness.contract import (
+    BUDGET_REACHED,
     END_TURN,
     RETRIES_EXHAUSTED,
     Ending,
@@ -75,6 +76,17 @@ def start(thread: Thread) -> list[Draft]:
     if not _change(thread, [Status.IDLE], Status.RUNNING):
         return []
     return [*_settle(thread.session_id), _told(thread, Status.RUNNING)]
+
+
+def unpause(session_id: str) -> list[Draft]:
+    """Set running what rests at the budget; return what tells of it, as `start` does."""
+    rows = Thread.objects.select_related("session").filter(session=session_id)
+    paused = [
+        thread
+        for thread in rows.filter(status=Status.IDLE).order_by("created_at")
+        if thread.stop_reason == BUDGET_REACHED.stop_reason
+    ]
+    return [draft for thread in paused for draft in start(thread)]
 
 
 # The end of a turn.
@@ -127,9 +139,20 @@ def _how_it_ends(
             return END_TURN
         calls = asks.waiting(thread.session_id, thread.pk)
         return requires_action(calls) if calls else None
+    if ending == BUDGET_REACHED:
+        return _how_it_pauses(thread, cut=cut)
     if waiting and ending == END_TURN and not cut:
         return None
     return ending
+
+
+def _how_it_pauses(thread: Thread, *, cut: bool) -> Ending | None:
+    """A stop ends the turn all the same; a raise that crossed the pause undoes it."""
+    if cut:
+        return END_TURN
+    model = thread.agent_snapshot["model"]["id"]
+    reached = budgets.is_reached(thread.session_id, model)
+    return BUDGET_REACHED if reached else None
 
 
 def _end_turn(
@@ -255,9 +278,8 @@ def _session_ending(session_id: str, ending: Ending) -> Ending:
     ]
     if calls:
         return requires_action(calls)
-    paused = {"type": "budget_reached"}
-    if paused in reasons:
-        return Ending(stop_reason=paused)
+    if BUDGET_REACHED.stop_reason in reasons:
+        return BUDGET_REACHED
     primary = find_thread(session_id)
     own = primary.stop_reason or ending.stop_reason
     return ending if own == ending.stop_reason else Ending(stop_reason=own)

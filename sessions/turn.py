@@ -12,7 +12,7 @@ from agents.ids import new_id
 from sandbox.base import Sandbox
 from sandbox.errors import OutcomeUnknown, SandboxError, SandboxGone
 from sandbox.spec import ToolOutcome
-from sessions import bus, lifecycle, log, threads
+from sessions import budgets, bus, lifecycle, log, threads
 from sessions.events import (
     AgentToolResult,
     Block,
@@ -23,11 +23,14 @@ from sessions.events import (
     ToolStarted,
 )
 from sessions.harness.contract import (
+    BUDGET_REACHED,
+    RETRIES_EXHAUSTED,
+    Ending,
     LeaseLost,
     ToolCall,
     ToolResult,
 )
-from sessions.harness.standing import open_requests, unanswered
+from sessions.harness.standing import open_requests, requests_this_turn, unanswered
 from sessions.models import Thread
 from sessions.opened import Opened, read_file
 from sessions.results import bounded, failed, result_of
@@ -111,6 +114,23 @@ class HostedTurn:
         is_child = self.child_thread_id is not None
         placed = [draft.on(self.thread_id, child=is_child) for draft in drafts]
         return await self._of_thread(lifecycle.append_and_count, placed)
+
+    async def refuse_request(self) -> Ending | None:
+        if await self._is_at_its_last_request():
+            return RETRIES_EXHAUSTED
+        if self._opened.session.budget is None:  # none is added later
+            return None
+        reached = await self._database(
+            budgets.is_reached, self.session_id, self.agent["model"]["id"]
+        )
+        return BUDGET_REACHED if reached else None
+
+    async def _is_at_its_last_request(self) -> bool:
+        most = self._opened.session.max_model_requests
+        if most is None or requests_this_turn(await self.records()) < most:
+            return False
+        await self.emit(Draft(payload=budgets.out_of_requests(self.session_id, most)))
+        return True
 
     async def back_off(self, seconds: float) -> None:
         await self._of_thread(lifecycle.reschedule)

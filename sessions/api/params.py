@@ -305,6 +305,7 @@ class SessionCreate(Params):
     ) = None
     vault_ids: Unbuilt = None
     budget: BudgetLimit | None = None
+    max_model_requests: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
 
 
 class AgentChange(Params):

@@ -35,6 +35,7 @@ def session(row: Session) -> dict[str, Any]:
         "created_at": stamp(row.created_at),
         "updated_at": stamp(row.updated_at),
         "archived_at": stamp(row.archived_at),
+        **_ours(row),
     }
 
 
@@ -65,6 +66,12 @@ def _thread_stats(row: Thread) -> dict[str, float]:
         "duration_seconds": _duration(row),
         "startup_seconds": 0.0,
     }
+
+
+def _ours(row: Session) -> dict[str, Any]:
+    """What the wire does not know is answered to those who asked for it."""
+    most = row.max_model_requests
+    return {"max_model_requests": most} if most is not None else {}
 
 
 def resource(row: SessionResource) -> dict[str, Any]:

@@ -48,6 +48,7 @@ def create(call: Call[SessionCreate]) -> dict[str, Any]:
         resources=[each.given() for each in said.resources or ()],
         initial_events=drafts(actor, said.initial_events or ()),
         budget=said.budget.cents if said.budget else None,
+        max_model_requests=said.max_model_requests,
     )
     return serialise.session(session)
 

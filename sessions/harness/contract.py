@@ -42,6 +42,7 @@ class Ending:
 
 END_TURN = Ending(stop_reason={"type": "end_turn"})
 RETRIES_EXHAUSTED = Ending(stop_reason={"type": "retries_exhausted"})
+BUDGET_REACHED = Ending(stop_reason={"type": "budget_reached"})
 
 
 def requires_action(call_ids: Sequence[str]) -> Ending:
@@ -116,6 +117,9 @@ class Turn(Protocol):
         The host writes the intent before and the result after. For a call that has
         an intent already it collects, runs again or says "unknown", as it must.
         """
+
+    async def refuse_request(self) -> Ending | None:
+        """Ask right before each model request; an ending means: do not make it."""
 
     async def back_off(self, seconds: float) -> None:
         """Wait before the model is asked again; the session is rescheduling meanwhile."""

@@ -17,6 +17,7 @@ from sessions.events import (
     UserToolConfirmation,
 )
 from sessions.harness.contract import (
+    Ending,
     FileUnavailable,
     Frame,
     LeaseLost,
@@ -74,6 +75,7 @@ class FakeTurn:
         self.frames: list[Frame] = []
         self.executed: list[ToolCall] = []
         self.waits: list[float] = []
+        self.refusal: Ending | None = None  # what stands against the next request
         self.lease_lost = False
         self._run = run
         self._files = files or {}
@@ -136,6 +138,9 @@ class FakeTurn:
         )
         self.write(Draft(payload=payload))
         return result
+
+    async def refuse_request(self) -> Ending | None:
+        return self.refusal
 
     async def back_off(self, seconds: float) -> None:
         self.waits.append(seconds)

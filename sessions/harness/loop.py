@@ -107,6 +107,8 @@ async def _run_tools(turn: Turn, calls: Sequence[ToolCall]) -> None:
 
 
 async def _ask(turn: Turn, model: Model, records: Sequence[Record]) -> Ending | None:
+    if refusal := await turn.refuse_request():
+        return refusal
     question = await next_question(turn, records)
     if question is None:
         return None

@@ -26,6 +26,7 @@ from sessions.events import (
     UserToolConfirmation,
 )
 from sessions.harness.contract import (
+    BUDGET_REACHED,
     END_TURN,
     RETRIES_EXHAUSTED,
     Ending,
@@ -36,6 +37,9 @@ from sessions.harness.model import CUT_SHORT
 
 GOES_ON = CUT_SHORT | {"pause_turn"}
 """Stop reasons after which the model is asked again even without a tool result."""
+
+RESTS_WITHIN = frozenset({"requires_action", "budget_reached"})
+"""Stop reasons after which the same turn goes on."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,6 +149,8 @@ def settled(records: Sequence[Record]) -> Ending | None:
             case AgentToolResult() | UserCustomToolResult():
                 return None
             case SessionStatusIdle() | ThreadStatusIdle() as idle:
+                if is_pause(idle):
+                    continue
                 return Ending(
                     stop_reason=idle.stop_reason, stop_details=idle.stop_details
                 )
@@ -153,6 +159,24 @@ def settled(records: Sequence[Record]) -> Ending | None:
             case ModelRequestEnd() if is_reply(record):
                 return ending(record.private)
     return END_TURN
+
+
+def requests_this_turn(records: Sequence[Record]) -> int:
+    """Count the model requests of a turn, over its rests for answers and budgets."""
+    count = 0
+    for record in reversed(records):
+        match record.payload:
+            case ModelRequestStart():
+                count += 1
+            case ThreadStatusIdle(stop_reason={"type": reason}):
+                if reason not in RESTS_WITHIN:
+                    break
+    return count
+
+
+def is_pause(idle: SessionStatusIdle | ThreadStatusIdle) -> bool:
+    """Say whether a turn rested at its budget: what it had to do is still to do."""
+    return idle.stop_reason == BUDGET_REACHED.stop_reason
 
 
 def ending(reply: Mapping[str, Any]) -> Ending | None:

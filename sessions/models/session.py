@@ -64,6 +64,10 @@ class Session(WorkspaceRow):
         help_text="The most its list cost may reach, in US cents; null: no limit.",
     )
 
+    max_model_requests = models.PositiveIntegerField(
+        null=True, blank=True, help_text="In one turn; null: no limit."
+    )
+
     # The lease: who hosts the turn, since which claim, until when (seconds of the lease
     # clock, see sessions.lifecycle).
     owner = models.CharField(max_length=120, blank=True)

@@ -66,6 +66,7 @@ ADVICE: Mapping[str, str] = {
     "compaction_limit_reached_error": (
         "Shorter messages, fewer tools or a model with a larger window may help."
     ),
+    "tool_use_limit_reached_error": "Whoever started the session set that limit.",
     "billing_error": "The provider refuses for its account's sake: look at its billing.",
 }
 RETRY: Mapping[str, str] = {

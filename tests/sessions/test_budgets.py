@@ -14,6 +14,9 @@ from sessions.models import Event, Session
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("prices")]
 
 
+MODEL = "scripted-demo"
+
+
 def limit(amount):
     return {
         "type": "limit",
@@ -49,7 +52,7 @@ def test_a_budget_is_answered_as_it_was_given(capped):
 
 def test_a_session_without_one_says_null(session):
     assert answer(session)["budget"] is None
-    assert not budgets.is_reached(session)
+    assert not budgets.is_reached(session.pk, MODEL)
 
 
 def test_a_model_without_a_price_gets_no_budget(actor, agent, environment):
@@ -133,12 +136,12 @@ def test_a_price_that_went_away_is_not_raised_over(actor, capped):
 def test_it_is_reached_to_the_picodollar(capped, cents, reached):
     spent(capped, cents)
     capped.refresh_from_db()
-    assert budgets.is_reached(capped) == reached
+    assert budgets.is_reached(capped.pk, MODEL) == reached
 
 
 def test_it_is_reached_where_the_price_went_away(capped):
     ModelPrice.objects.all().delete()
-    assert budgets.is_reached(capped)
+    assert budgets.is_reached(capped.pk, MODEL)
 
 
 def test_a_viewer_does_not_raise(workspace, capped):
