@@ -37,15 +37,14 @@ def count(session_id: str, thread_id: str, drafts: Iterable[Draft]) -> None:
     used = [each for each in used if any(each.values())]
     if not used:
         return
-    thread = Thread.objects.select_related("session").only(
-        "agent_snapshot", "usage", "session__usage"
-    )
-    found = thread.get(pk=thread_id, session=session_id)
-    priced = [{**each, COST: _cost(_model_of(found), each)} for each in used]
-    Thread.objects.filter(pk=thread_id).update(usage=_sum(found.usage, priced))
-    Session.objects.filter(pk=session_id).update(
-        usage=_sum(found.session.usage, priced)
-    )
+    threads = Thread.objects.filter(pk=thread_id, session=session_id)
+    # Not the whole snapshot: it holds the system prompt.
+    before, whole, model = threads.values_list(
+        "usage", "session__usage", "agent_snapshot__model__id"
+    ).get()
+    priced = [{**each, COST: _cost(model or "", each)} for each in used]
+    threads.update(usage=_sum(before, priced))
+    Session.objects.filter(pk=session_id).update(usage=_sum(whole, priced))
 
 
 def usage_of(row: Session | Thread) -> dict[str, Any]:
@@ -139,11 +138,6 @@ def _used(draft: Draft) -> dict[str, int]:
         HOUR: int(by_ttl.get(HOUR) or 0),
         SEARCHES: int(searched.get(SEARCHES) or 0),
     }
-
-
-def _model_of(thread: Thread) -> str:
-    model: str = thread.agent_snapshot.get("model", {}).get("id", "")
-    return model
 
 
 def _cost(model: str, used: Mapping[str, int]) -> int | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from anthropic import types
 from anthropic.types import beta
 from anthropic.types.beta import agents, sessions
 
@@ -39,6 +40,8 @@ HEADERS = {"betas", "workspace_id"}
         (beta.BetaPackagesParams, params.Packages),
         (beta.SessionCreateParams, session_params.SessionCreate),
         (beta.SessionUpdateParams, session_params.SessionUpdate),
+        (beta.BetaManagedAgentsBudgetLimitParam, session_params.BudgetLimit),
+        (types.BetaMonetaryAmountParam, session_params.MonetaryAmount),
         (beta.SessionListParams, SessionsQuery),
         (
             beta.BetaManagedAgentsAgentWithOverridesParams,

@@ -310,3 +310,53 @@ def test_an_answer_to_nothing_is_refused_in_a_sentence(client, session, event, w
     with pytest.raises(anthropic.BadRequestError, match=why):
         client.beta.sessions.events.send(session.id, events=[event])
     assert not list(client.beta.sessions.events.list(session.id))
+
+
+def budget(amount):
+    money = {"amount": amount, "currency": "USD"}
+    return {"type": "limit", "max_list_cost": money}
+
+
+def test_a_budget_is_given_raised_and_removed_for_good(client, new):
+    session = new(budget=budget("2500"))
+    assert session.budget.max_list_cost.amount == "2500"
+    assert session.usage.list_cost.amount == "0"
+    raised = client.beta.sessions.update(session.id, budget=budget("4000"))
+    assert raised.budget.max_list_cost.amount == "4000"
+    assert client.beta.sessions.update(session.id, title="x").budget is not None
+    assert client.beta.sessions.update(session.id, budget=None).budget is None
+    changes = [
+        event.to_dict(exclude_unset=True)
+        for event in client.beta.sessions.events.list(session.id)
+        if event.type == "session.updated"
+    ]
+    assert [each.get("budget", "absent") for each in changes] == [
+        budget("4000"),
+        "absent",
+        None,
+    ]
+    with pytest.raises(anthropic.BadRequestError, match=session.id) as refused:
+        client.beta.sessions.update(session.id, budget=budget("4000"))
+    details = refused.value.body["error"]["details"]
+    assert details == {"error_code": "budget_create_only"}
+
+
+@pytest.mark.parametrize("amount", ["0", "25.00", "025"])
+def test_a_budget_is_whole_cents(new, amount):
+    with pytest.raises(anthropic.BadRequestError, match=r"budget\.max_list_cost"):
+        new(budget=budget(amount))
+
+
+def test_a_model_without_a_price_gets_no_budget(new, agent):
+    unpriced = {"type": "agent_with_overrides", "id": agent.id, "model": "mine-1"}
+    assert new(agent=unpriced).usage.list_cost is None
+    with pytest.raises(anthropic.BadRequestError, match="mine-1 has no list price"):
+        new(agent=unpriced, budget=budget("1"))
+
+
+def test_the_requests_of_a_turn_can_be_limited(client, new):
+    session = new(extra_body={"max_model_requests": 50})
+    assert session.max_model_requests == 50
+    assert "max_model_requests" not in new().to_dict()
+    with pytest.raises(anthropic.BadRequestError, match="max_model_requests"):
+        new(extra_body={"max_model_requests": 0})
