@@ -15,7 +15,7 @@ from sessions.models import Session
 from sessions.models.session import WORKING
 
 SHOWN = 8
-STOPPED_SHORT = ("retries_exhausted", "refusal", "requires_action")
+STOPPED_SHORT = ("retries_exhausted", "refusal", "requires_action", "budget_reached")
 
 
 @page()

@@ -125,11 +125,12 @@ def agent(client):
 def start(client, agent):
     """Starts a session by the API, that follows these steps; returns its path."""
 
-    def started(*steps, title="Mend the sum"):
+    def started(*steps, title="Mend the sum", **more):
         session = client.beta.sessions.create(
             agent=agent.id,
             environment_id=client.beta.environments.list().data[0].id,
             title=title,
+            **more,
         )
         if steps:
             message = {"type": "user.message", "content": text(script(*steps))}

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 import pytest
 from django.contrib import admin
 from django.urls import reverse
 
-from agents.models import ApiKey, ModelAlias
+from agents.models import ApiKey, ModelAlias, ModelPrice, UnitPrice
+from agents.models.price import CENT, Unit
 
 
 @pytest.fixture
@@ -51,6 +54,38 @@ def test_a_new_key_is_shown_once(staff, workspace):
     page = staff.get(row).content.decode()
     assert key not in page
     assert ApiKey.objects.get().digest not in page
+
+
+def test_a_price_is_changed_here_with_a_word_on_checking_it(staff, prices):
+    said = {
+        "model": "mine-*",
+        "above_tokens": 0,
+        "input": "1.25",
+        "output": "0.000001",
+        "cache_read": 0,
+        "cache_write_5m": 0,
+        "cache_write_1h": 0,
+    }
+    staff.post(reverse("admin:agents_modelprice_add"), said)
+    assert ModelPrice.of("mine-2").input == Decimal("1.25")
+    page = staff.get(reverse("admin:agents_modelprice_changelist")).content.decode()
+    assert "compare them with your provider" in page
+
+
+def test_the_price_of_an_hour_is_changed_in_the_list(staff, prices):
+    path = reverse("admin:agents_unitprice_changelist")
+    said = {
+        "form-TOTAL_FORMS": 2,
+        "form-INITIAL_FORMS": 2,
+        "form-0-unit": "running_hour",
+        "form-0-price": "0.08",
+        "form-1-unit": "web_searches",
+        "form-1-price": "10",
+        "_save": "Save",
+    }
+    staff.post(path, said)
+    assert UnitPrice.picodollars(Unit.RUNNING_HOUR) == 8 * CENT
+    assert staff.get(reverse("admin:agents_unitprice_add")).status_code == 403
 
 
 def test_an_alias_is_changed_in_the_list(staff, aliases):
