@@ -37,8 +37,9 @@ def create_session(
 ) -> Session:
     """Make a session; with initial events it is born running.
 
-    `budget` is in cents; `max_model_requests` holds for each turn. `resources` are `{"file_id", "mount_path"?}`; `overrides` are the fields of
-    `agent_with_overrides` that were given.
+    `budget` is in cents; `max_model_requests` holds for each turn. `resources` are
+    `{"file_id", "mount_path"?}`; `overrides` are the fields of `agent_with_overrides`
+    that were given.
     """
     actor.require(Act.RUN)
     _refuse_archived(agent, environment)

@@ -40,7 +40,7 @@ from sessions.harness.contract import (
     requires_action,
 )
 from sessions.harness.reply import error_result
-from sessions.harness.standing import failures
+from sessions.harness.standing import RESTS_WITHIN, failures
 from sessions.models import Event, Session, Status, Thread
 from sessions.models.session import WORKING
 
@@ -402,8 +402,8 @@ def archive_thread(thread: Thread) -> bool:
 
 def _reasons_left(thread: Thread) -> list[Draft]:
     """The session says anew why it rests, where the thread was part of the reason."""
-    asked = (thread.stop_reason or {}).get("type") == "requires_action"
-    if asked and _status_of(thread.session_id) == Status.IDLE:
+    why = (thread.stop_reason or {}).get("type")
+    if why in RESTS_WITHIN and _status_of(thread.session_id) == Status.IDLE:
         return _idle_again(thread.session_id)
     return []
 

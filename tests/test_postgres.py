@@ -21,6 +21,7 @@ SUITES = (
     "tests/sessions/test_lifecycle.py",
     "tests/sessions/test_actions.py",
     "tests/sessions/test_budgets.py",
+    "tests/sessions/test_budget_asks.py",
     "tests/sessions/test_budget_pause.py",
     "tests/sessions/test_usage.py",
     "tests/sessions/test_leases.py",

@@ -34,7 +34,7 @@ pytestmark = [
     pytest.mark.usefixtures("prices"),
 ]
 
-TURN_IS_OVER = ["session.usage", "session.thread_status_idle", "session.status_idle"]
+TURN_IS_OVER = ["session.thread_status_idle", "session.usage", "session.status_idle"]
 PAUSED = {"type": "budget_reached"}
 DONE = {"type": "end_turn"}
 
