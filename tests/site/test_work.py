@@ -19,8 +19,8 @@ ONE_TURN = [
     "span.model_request_start",
     "agent.message",
     "span.model_request_end",
-    "session.usage",
     "session.thread_status_idle",
+    "session.usage",
     "session.status_idle",
 ]
 
