@@ -223,11 +223,12 @@ def _cancelled(thread: Thread) -> list[Draft]:
 
 def _idle_again(session_id: str) -> list[Draft]:
     session = Session.objects.get(pk=session_id)
-    reason = _session_ending(session_id, END_TURN)
+    threads = _threads_of(session_id)
+    reason = _session_ending(threads, END_TURN)
     Session.objects.filter(pk=session_id).update(
         stop_reason=reason.stop_reason, updated_at=timezone.now()
     )
-    return _told_idle(session, reason)
+    return _told_idle(session, threads[0], reason)
 
 
 # What a session's threads amount to.
@@ -236,40 +237,42 @@ def _idle_again(session_id: str) -> list[Draft]:
 def _settle(session_id: str, ending: Ending = END_TURN) -> list[Draft]:
     """Give a session the status its threads amount to; return what tells of it."""
     session = Session.objects.get(pk=session_id)
-    status = _amounts_to(session_id)
+    threads = _threads_of(session_id)
+    status = _amounts_to(threads)
     if status == session.status or session.status == Status.TERMINATED:
         return []
     rests = status == Status.IDLE
-    ending = _session_ending(session_id, ending) if rests else ending
+    ending = _session_ending(threads, ending) if rests else ending
     Session.objects.filter(pk=session_id).update(
         status=status,
         stop_reason=ending.stop_reason if rests else None,
         updated_at=timezone.now(),
         **_CLOCKS[status](session),
     )
+    primary = threads[0]
     if rests:
-        return _told_idle(session, ending)
-    return [_on_primary(session_id, _SHIFTS[status][0]())]
+        return _told_idle(session, primary, ending)
+    return [_on(primary, _SHIFTS[status][0]())]
 
 
-def _amounts_to(session_id: str) -> Status:
+def _threads_of(session_id: str) -> list[Thread]:
+    """All threads, the primary one first."""
+    return list(Thread.objects.filter(session=session_id).order_by("created_at"))
+
+
+def _amounts_to(threads: Sequence[Thread]) -> Status:
     """One that works outweighs one that waits for a retry, and that one the idle."""
-    rows = Thread.objects.filter(session=session_id)
-    statuses = set(rows.values_list("status", flat=True))
+    statuses = {thread.status for thread in threads}
     return next(
         (each for each in (Status.RUNNING, Status.RESCHEDULING) if each in statuses),
         Status.IDLE,
     )
 
 
-def _session_ending(session_id: str, ending: Ending) -> Ending:
+def _session_ending(threads: Sequence[Thread], ending: Ending) -> Ending:
     """Why a session rests: a call that waits outweighs a budget, and both the rest."""
-    rows = Thread.objects.filter(session=session_id, status=Status.IDLE)
-    reasons = [
-        reason
-        for reason in rows.order_by("created_at").values_list("stop_reason", flat=True)
-        if reason
-    ]
+    resting = [each for each in threads if each.status == Status.IDLE]
+    reasons = [each.stop_reason for each in resting if each.stop_reason]
     calls = [
         call
         for reason in reasons
@@ -280,15 +283,14 @@ def _session_ending(session_id: str, ending: Ending) -> Ending:
         return requires_action(calls)
     if BUDGET_REACHED.stop_reason in reasons:
         return BUDGET_REACHED
-    primary = find_thread(session_id)
-    own = primary.stop_reason or ending.stop_reason
+    own = threads[0].stop_reason or ending.stop_reason
     return ending if own == ending.stop_reason else Ending(stop_reason=own)
 
 
-def _told_idle(session: Session, ending: Ending) -> list[Draft]:
+def _told_idle(session: Session, primary: Thread, ending: Ending) -> list[Draft]:
     return [
-        _on_primary(session.pk, _used(session)),
-        _on_primary(session.pk, SessionStatusIdle(**_why(ending))),
+        _on(primary, _used(session)),
+        _on(primary, SessionStatusIdle(**_why(ending))),
     ]
 
 
@@ -496,17 +498,18 @@ def _change(
     after: Status,
     stop_reason: Mapping[str, Any] | None = None,
 ) -> bool:
-    """Change a thread's status from one of these; say whether it was one of them."""
-    found = Thread.objects.filter(pk=thread.pk, status__in=before).first()
-    if found is None:
-        return False
-    Thread.objects.filter(pk=thread.pk).update(
+    """Change a thread's status from one of these; say whether it was one of them.
+
+    The thread was read while its session was locked, so that its clock is right.
+    """
+    found = Thread.objects.filter(pk=thread.pk, status__in=before)
+    changed = found.update(
         status=after,
         stop_reason=stop_reason,
         updated_at=timezone.now(),
-        **_CLOCKS[after](found),
+        **_CLOCKS[after](thread),
     )
-    return True
+    return bool(changed)
 
 
 def _running(row: Session | Thread) -> dict[str, Any]:
