@@ -214,12 +214,16 @@ async def test_a_lost_sandbox_is_an_error_the_model_reads(
         scripted({"tools": [bash("sleep 600")]}, {"say": "Then: {{last_result}}"}),
     )
     async with hosting(hands):
-        await until(seen(session, "agentsite.tool_started"))
+        await until(lambda: _has_begun(hands))
         await hands.provider.lose(session.pk)
         await is_idle(session)
     (result,) = await events(session, "agent.tool_result")
     assert result.payload["is_error"]
     assert "unknown" in result.payload["content"][0]["text"]
+
+
+async def _has_begun(hands):
+    return bool(hands.provider.executed)
 
 
 async def test_the_provider_refusing_is_an_error_in_the_timeline(
