@@ -66,7 +66,6 @@ def create_session(
             _mount(actor, session, resource)
         if initial_events:
             inbox.receive(session, initial_events)
-            session.refresh_from_db()
     return session
 
 

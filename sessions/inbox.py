@@ -49,7 +49,7 @@ def receive(session: Session, drafts: Sequence[Draft]) -> list[Record]:
     sorted_in = [mail.sort(draft) for draft in drafts]
     written = log.append(session.pk, sorted_in)
     _refuse_second_thoughts(sorted_in, written)
-    _wake(session.pk, written)
+    _wake([*mail.threads.values()], written)
     transaction.on_commit(lambda: bus.wake_hosts(session.pk))
     return written
 
@@ -92,7 +92,9 @@ class _Mail:
 
     @classmethod
     def of(cls, session: Session) -> _Mail:
-        threads = {thread.pk: thread for thread in session.threads.all()}
+        threads = {
+            thread.pk: thread for thread in session.threads.order_by("created_at")
+        }
         (primary,) = (each for each in threads.values() if each.is_primary)
         return cls(session=session, primary=primary, threads=threads)
 
@@ -162,19 +164,20 @@ def _may_answer(call: Record, answer: Answer) -> bool:
 # Waking.
 
 
-def _wake(session_id: str, written: Sequence[Record]) -> None:
+def _wake(threads: Sequence[Thread], written: Sequence[Record]) -> None:
     stops = [each.payload for each in written if each.type in STOPS]
     for stop in stops:
         assert isinstance(stop, UserInterrupt)
-        _cancel_asks(session_id, stop.session_thread_id)
-    for thread in _idle_threads(session_id):
-        _wake_thread(thread)
+        _cancel_asks(threads, stop.session_thread_id)
+    for thread in threads:
+        if thread.status == Status.IDLE:
+            _wake_thread(thread)
 
 
-def _cancel_asks(session_id: str, thread_id: str | None) -> None:
+def _cancel_asks(threads: Sequence[Thread], thread_id: str | None) -> None:
     """A stop of threads that wait for somebody: nobody needs to answer any more."""
-    for thread in _idle_threads(session_id):
-        if thread_id in {None, thread.pk}:
+    for thread in threads:
+        if thread.status == Status.IDLE and thread_id in {None, thread.pk}:
             lifecycle.cancel_asks(thread)
 
 
@@ -188,8 +191,3 @@ def _wake_thread(thread: Thread) -> None:
     elif log.INPUT.isdisjoint(log.queued_types(session_id, thread.pk)):
         return
     log.append(session_id, lifecycle.start(thread))
-
-
-def _idle_threads(session_id: str) -> list[Thread]:
-    rows = Thread.objects.filter(session=session_id, status=Status.IDLE)
-    return list(rows.order_by("created_at"))

@@ -75,7 +75,7 @@ def start(thread: Thread) -> list[Draft]:
     """
     if not _change(thread, [Status.IDLE], Status.RUNNING):
         return []
-    return [*_settle(thread.session_id), _told(thread, Status.RUNNING)]
+    return [*_settle(thread.session), _told(thread, Status.RUNNING)]
 
 
 def unpause(session_id: str) -> list[Draft]:
@@ -164,7 +164,7 @@ def _end_turn(
         _append(thread, start(thread), fence)
         return Finished.NEXT_TURN
     _append(thread, told, fence)
-    if _status_of(thread.session_id) != Status.IDLE:
+    if thread.session.status != Status.IDLE:
         return Finished.THREAD_IDLE
     log.take_in_interrupts(thread.session_id, fence=fence)  # one to all, come late
     leases.let_go(thread.session_id)
@@ -175,7 +175,7 @@ def _rest_thread(thread: Thread, ending: Ending) -> list[Draft]:
     """Set a thread idle; return what tells of it and of its session."""
     _change(thread, WORKING, Status.IDLE, ending.stop_reason)
     idle = ThreadStatusIdle(**_naming(thread), **_why(ending))
-    return [_on(thread, idle), *_settle(thread.session_id, ending)]
+    return [_on(thread, idle), *_settle(thread.session, ending)]
 
 
 # Calls that wait for somebody.
@@ -192,11 +192,7 @@ def remind(thread: Thread, calls: Sequence[str]) -> None:
     ending = requires_action(calls)
     if thread.stop_reason == ending.stop_reason:
         return
-    Thread.objects.filter(pk=thread.pk).update(stop_reason=ending.stop_reason)
-    told = [_on(thread, ThreadStatusIdle(**_naming(thread), **_why(ending)))]
-    if _status_of(thread.session_id) == Status.IDLE:
-        told += _idle_again(thread.session_id)
-    _append(thread, told)
+    _append(thread, _rests_for(thread, ending))
 
 
 def cancel_asks(thread: Thread) -> bool:
@@ -206,13 +202,18 @@ def cancel_asks(thread: Thread) -> bool:
     """
     if not (results := _cancelled(thread)):
         return False
-    Thread.objects.filter(pk=thread.pk).update(stop_reason=END_TURN.stop_reason)
-    idle = _on(thread, ThreadStatusIdle(**_naming(thread), **_why(END_TURN)))
-    told = [*results, idle]
-    if _status_of(thread.session_id) == Status.IDLE:
-        told += _idle_again(thread.session_id)
-    _append(thread, told)
+    _append(thread, [*results, *_rests_for(thread, END_TURN)])
     return True
+
+
+def _rests_for(thread: Thread, ending: Ending) -> list[Draft]:
+    """Give an idle thread another reason to rest; return what tells of it."""
+    thread.stop_reason = dict(ending.stop_reason)
+    thread.save(update_fields=["stop_reason", "updated_at"])
+    told = [_on(thread, ThreadStatusIdle(**_naming(thread), **_why(ending)))]
+    if thread.session.status == Status.IDLE:
+        told += _idle_again(thread.session)
+    return told
 
 
 def _cancelled(thread: Thread) -> list[Draft]:
@@ -221,38 +222,44 @@ def _cancelled(thread: Thread) -> list[Draft]:
     return [_placed(thread, result) for result in results]
 
 
-def _idle_again(session_id: str) -> list[Draft]:
-    session = Session.objects.get(pk=session_id)
-    threads = _threads_of(session_id)
-    reason = _session_ending(threads, END_TURN)
-    Session.objects.filter(pk=session_id).update(
-        stop_reason=reason.stop_reason, updated_at=timezone.now()
-    )
-    return _told_idle(session, threads[0], reason)
+def _idle_again(session: Session) -> list[Draft]:
+    threads = _threads_of(session.pk)
+    ending = _session_ending(threads, END_TURN)
+    _set(session, stop_reason=ending.stop_reason)
+    return _told_idle(session, threads[0], ending)
 
 
 # What a session's threads amount to.
 
 
-def _settle(session_id: str, ending: Ending = END_TURN) -> list[Draft]:
-    """Give a session the status its threads amount to; return what tells of it."""
-    session = Session.objects.get(pk=session_id)
-    threads = _threads_of(session_id)
+def _settle(session: Session, ending: Ending = END_TURN) -> list[Draft]:
+    """Give a session the status its threads amount to; return what tells of it.
+
+    The session was read while its row was locked, and knows its status afterwards.
+    """
+    threads = _threads_of(session.pk)
     status = _amounts_to(threads)
     if status == session.status or session.status == Status.TERMINATED:
         return []
     rests = status == Status.IDLE
     ending = _session_ending(threads, ending) if rests else ending
-    Session.objects.filter(pk=session_id).update(
+    _set(
+        session,
         status=status,
         stop_reason=ending.stop_reason if rests else None,
-        updated_at=timezone.now(),
         **_CLOCKS[status](session),
     )
     primary = threads[0]
     if rests:
         return _told_idle(session, primary, ending)
     return [_on(primary, _SHIFTS[status][0]())]
+
+
+def _set(session: Session, **values: Any) -> None:
+    values["updated_at"] = timezone.now()
+    Session.objects.filter(pk=session.pk).update(**values)
+    for name, value in values.items():
+        setattr(session, name, value)
 
 
 def _threads_of(session_id: str) -> list[Thread]:
@@ -322,7 +329,7 @@ def _shift(
         _hold(session_id, fence)
         thread = find_thread(session_id, thread_id)
         if _change(thread, [before], after):
-            told = [*_settle(session_id), _told(thread, after)]
+            told = [*_settle(thread.session), _told(thread, after)]
             _append(thread, told, fence)
 
 
@@ -396,18 +403,14 @@ def archive_thread(thread: Thread) -> bool:
         thread = find_thread(thread.session_id, thread.pk)
         if thread.is_primary or thread.status in WORKING:
             return False
+        why = (thread.stop_reason or {}).get("type")
         if _change(thread, [Status.IDLE], Status.TERMINATED):
             Thread.objects.filter(pk=thread.pk).update(archived_at=timezone.now())
-            _append(thread, [_told(thread, Status.TERMINATED), *_reasons_left(thread)])
+            told = [_told(thread, Status.TERMINATED)]
+            if why in RESTS_WITHIN and thread.session.status == Status.IDLE:
+                told += _idle_again(thread.session)
+            _append(thread, told)
     return True
-
-
-def _reasons_left(thread: Thread) -> list[Draft]:
-    """The session says anew why it rests, where the thread was part of the reason."""
-    why = (thread.stop_reason or {}).get("type")
-    if why in RESTS_WITHIN and _status_of(thread.session_id) == Status.IDLE:
-        return _idle_again(thread.session_id)
-    return []
 
 
 def _archived() -> dict[str, Any]:
@@ -453,7 +456,7 @@ def append_and_count(
     """Append a turn's events; model usage among them is summed with the same commit."""
     if not any(usage.ends_request(draft) for draft in drafts):
         return log.append(session_id, drafts, fence=fence, thread_id=thread_id)
-    with transaction.atomic():
+    with transaction.atomic(savepoint=False):
         written = log.append(session_id, drafts, fence=fence, thread_id=thread_id)
         usage.count(session_id, thread_id, drafts)
     return written
@@ -502,14 +505,18 @@ def _change(
 
     The thread was read while its session was locked, so that its clock is right.
     """
-    found = Thread.objects.filter(pk=thread.pk, status__in=before)
-    changed = found.update(
-        status=after,
-        stop_reason=stop_reason,
-        updated_at=timezone.now(),
+    values = {
+        "status": after,
+        "stop_reason": stop_reason,
+        "updated_at": timezone.now(),
         **_CLOCKS[after](thread),
-    )
-    return bool(changed)
+    }
+    found = Thread.objects.filter(pk=thread.pk, status__in=before)
+    if not found.update(**values):
+        return False
+    for name, value in values.items():
+        setattr(thread, name, value)
+    return True
 
 
 def _running(row: Session | Thread) -> dict[str, Any]:
@@ -535,10 +542,6 @@ _CLOCKS = {
     Status.TERMINATED: _stopped,
 }
 """What changes on the clocks of a row with its status."""
-
-
-def _status_of(session_id: str) -> str:
-    return str(Session.objects.values_list("status", flat=True).get(pk=session_id))
 
 
 # Drafts.

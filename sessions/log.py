@@ -80,7 +80,7 @@ def append(
     """
     if not drafts:
         return []
-    with transaction.atomic():
+    with transaction.atomic(savepoint=False):
         known = _stored_by_key(session_id, drafts, fence)
         fresh = [draft for draft in drafts if draft.idempotency_key not in known]
         if not fresh and fence is None:
@@ -154,7 +154,7 @@ def _taken(session_id: str, rows: QuerySet[Event], fence: int) -> list[Record]:
     waiting = list(rows)  # only who holds the fence takes in: no lock for the look
     if not waiting:
         return []
-    with transaction.atomic():
+    with transaction.atomic(savepoint=False):
         first = _take_numbers(session_id, len(waiting), fence)
         moment = timezone.now()
         for number, row in enumerate(waiting, start=first):

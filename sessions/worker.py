@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from sessions import bus, lifecycle, log
@@ -61,30 +61,35 @@ class Work:
             turns.give_up()
 
     async def run(self) -> None:
-        opened = await self._database(load, self.session_id)
+        opened, standing = await self._database(_opened, self.session_id)
         sandbox = SharedSandbox(opened, self._hands)
         try:
             if self.claim.taken_over:
-                await self._tell_recovery(opened, sandbox)
-            while await self._goes_on(opened, sandbox):
+                await self._tell_recovery(standing.threads, opened, sandbox)
+            await self._attend(standing, opened, sandbox)
+            while self._tasks:
                 await self._any_news()
+                if Finished.SESSION_IDLE in self._what_ended():
+                    return
+                self._news.clear()
+                standing = await self._database(_standing, self.session_id)
+                await self._attend(standing, opened, sandbox)
         finally:
             await self._end_tasks()
             await sandbox.close()
 
-    async def _goes_on(self, opened: Opened, sandbox: SharedSandbox) -> bool:
-        """Look at what ended and what is to do; false once the session is idle."""
-        finished = [self._ended(thread_id) for thread_id in [*self._tasks]]
-        if Finished.SESSION_IDLE in finished:
-            return False
-        self._news.clear()
-        standing = await self._database(_standing, self.session_id)
+    async def _attend(
+        self, standing: Standing, opened: Opened, sandbox: SharedSandbox
+    ) -> None:
+        """Begin with the threads that nobody works on yet; stop those to be stopped."""
         for thread in standing.threads:
             if thread.pk not in self._tasks:
                 await self._end_wait(thread)
                 self._begin(self._turns_of(thread, opened, sandbox))
         self._stop(standing.stops)
-        return bool(self._tasks)
+
+    def _what_ended(self) -> list[Finished | None]:
+        return [self._ended(thread_id) for thread_id in [*self._tasks]]
 
     def _ended(self, thread_id: str) -> Finished | None:
         """How a thread's turns ended, where they have; raises what they raised."""
@@ -151,8 +156,9 @@ class Work:
             task.cancel()
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)
 
-    async def _tell_recovery(self, opened: Opened, sandbox: SharedSandbox) -> None:
-        threads = await self._database(lifecycle.working_threads, self.session_id)
+    async def _tell_recovery(
+        self, threads: Sequence[Thread], opened: Opened, sandbox: SharedSandbox
+    ) -> None:
         turns = [self._turns_of(thread, opened, sandbox).turn for thread in threads]
         cuts = [await turn.what_was_cut() for turn in turns]
         told = Recovery(
@@ -161,6 +167,10 @@ class Work:
         await self._database(
             log.append, self.session_id, [Draft(payload=told)], fence=self.fence
         )
+
+
+def _opened(session_id: str) -> tuple[Opened, Standing]:
+    return load(session_id), _standing(session_id)
 
 
 def _standing(session_id: str) -> Standing:

@@ -88,6 +88,7 @@ def test_numbers_have_no_gap_whatever_happens(session):
     assert numbers(session) == list(range(1, log.last_number(session.pk) + 1))
 
 
+@pytest.mark.django_db(transaction=True)
 def test_a_worker_that_lost_its_lease_writes_nothing(session):
     hold(session, fence=2)
     with pytest.raises(log.Fenced):
@@ -231,6 +232,7 @@ def test_an_event_of_a_later_version_does_not_hide_the_others(session):
     assert [frame.number for frame in log.since(session.pk, 0)] == [1, 2]
 
 
+@pytest.mark.django_db(transaction=True)
 def test_a_worker_that_lost_its_lease_writes_nothing_under_a_key(session):
     hold(session, fence=2)
     keyed = Draft(payload=said("a").payload, idempotency_key="k")
