@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from typing import Any
 
 import django
@@ -17,6 +18,9 @@ from django.urls import re_path  # noqa: E402
 from agentsite.handler import Handler  # noqa: E402
 from agentsite.origins import SameOrigin  # noqa: E402
 from sessions import routing  # noqa: E402
+
+# The loop passes on what streams wait for: no view may keep it waiting for 5 ms.
+sys.setswitchinterval(0.0005)
 
 rest: Any = Handler()
 application = ProtocolTypeRouter(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import sys
 import threading
 import time
 
@@ -15,6 +16,9 @@ from sessions.host import DRAIN_SECONDS, Host
 from sessions.sandboxes import SiteHands
 
 logger = logging.getLogger(__name__)
+
+SWITCH_SECONDS = 0.0005
+"""How long the database's thread may keep the loop waiting; Python's own is 5 ms."""
 
 RESTART_SECONDS = 1.0
 """How long the process of a host that failed waits before it ends."""
@@ -44,6 +48,7 @@ class HostThread:
 
     def _main(self) -> None:
         assert self._loop is not None
+        sys.setswitchinterval(SWITCH_SECONDS)
         asyncio.set_event_loop(self._loop)
         try:
             self._loop.run_until_complete(self._run())

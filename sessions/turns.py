@@ -32,9 +32,16 @@ class Turns:
     """One thread at work."""
 
     def __init__(
-        self, *, turn: HostedTurn, fence: int, database: Database, hands: Hands
+        self,
+        *,
+        turn: HostedTurn,
+        fence: int,
+        database: Database,
+        hands: Hands,
+        begun_before: bool,
     ) -> None:
         self.turn = turn
+        self._begun_before = begun_before
         self._fence = fence
         self._database = database
         self._hands = hands
@@ -78,8 +85,7 @@ class Turns:
         return await self._finish(ending, cut=False)
 
     async def _until_interrupted(self) -> Ending:
-        stopped = is_interrupted(await self.turn.records())
-        if stopped or self._interrupted:  # in this order: a stop may come meanwhile
+        if await self._was_cut_before() or self._interrupted:
             raise _Cut
         agent = self.turn.agent
         harness = self._hands.harness(agent)
@@ -94,6 +100,11 @@ class Turns:
             raise _Cut from None
         finally:
             self._step = None
+
+    async def _was_cut_before(self) -> bool:
+        """Whether another host took a stop in and did not come to the end of it."""
+        looks, self._begun_before = self._begun_before, False
+        return looks and is_interrupted(await self.turn.records())
 
     async def _finish(self, ending: Ending, *, cut: bool) -> Finished:
         return await self._database(

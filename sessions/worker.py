@@ -121,7 +121,11 @@ class Work:
             sandbox=sandbox,
         )
         return Turns(
-            turn=turn, fence=self.fence, database=self._database, hands=self._hands
+            turn=turn,
+            fence=self.fence,
+            database=self._database,
+            hands=self._hands,
+            begun_before=self.fence > 1,
         )
 
     def _begin(self, turns: Turns) -> None:
