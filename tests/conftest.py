@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-pytest_plugins = ["tests.plugins.site"]
+pytest_plugins = ["tests.plugins.postgres", "tests.plugins.site"]
 
 
 @pytest.fixture(scope="session")

@@ -1,110 +1,127 @@
-"""Reads a log afterwards: no gap, one result per call, idle at the end."""
+"""Judges what a session left behind: what holds at the end, whatever went wrong.
+
+Pure: `records` reads it from a site's database, and these functions return sentences.
+"""
 
 from __future__ import annotations
 
-import json
-import sqlite3
-from contextlib import closing
-from datetime import datetime
-from pathlib import Path
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
-from tests.plugins.site import all_pids
+COUNTER = "/workspace/counted"
+COUNTED = re.compile(rf"echo (\S+) >> {COUNTER}")
 
-
-class Log:
-    """The log of one session of a running site."""
-
-    def __init__(self, site, session_id):
-        self.site = site
-        self.session_id = session_id
-
-    def events(self, *types):
-        found = self._rows(
-            "SELECT id, type, seq, position, payload, created_at FROM"
-            " agent_sessions_event WHERE session_id = ? ORDER BY seq"
-        )
-        return [Event(*row) for row in found if not types or row[1] in types]
-
-    def has(self, *types):
-        return bool(self.events(*types))
-
-    def owner(self):
-        ((owner,),) = self._rows(
-            "SELECT owner FROM agent_sessions_session WHERE id = ?"
-        )
-        return owner
-
-    def status(self):
-        ((said,),) = self._rows(
-            "SELECT status FROM agent_sessions_session WHERE id = ?"
-        )
-        return said
-
-    def wait_for(self, *types):
-        self.site.wait(lambda: self.has(*types))
-
-    def wait_until_idle(self):
-        self.site.wait(lambda: self.status() == "idle")
-
-    def check(self):
-        """Whatever went wrong meanwhile, this holds at the end."""
-        events = self.events()
-        numbers = {n for event in events for n in (event.seq, event.position) if n}
-        assert sorted(numbers) == list(range(1, len(numbers) + 1))
-        calls = [event.id for event in events if event.type == "agent.tool_use"]
-        answered = [
-            event.payload["tool_use_id"]
-            for event in events
-            if event.type == "agent.tool_result"
-        ]
-        assert sorted(answered) == sorted(calls)
-        starts = [e.id for e in events if e.type == "span.model_request_start"]
-        ends = [
-            e.payload["model_request_start_id"]
-            for e in events
-            if e.type == "span.model_request_end"
-        ]
-        assert sorted(ends) == sorted(starts)
-        assert self.status() == "idle"
-
-    def _rows(self, query):
-        path = f"file:{self.site.home}/agentsite.sqlite3?mode=ro"
-        with closing(sqlite3.connect(path, uri=True, timeout=20)) as database:
-            return database.execute(query, [self.session_id]).fetchall()
+CALLS = {"agent.tool_use", "agent.mcp_tool_use", "agent.custom_tool_use"}
+RESULTS = {
+    "agent.tool_result": "tool_use_id",
+    "agent.mcp_tool_result": "mcp_tool_use_id",
+    "user.custom_tool_result": "custom_tool_use_id",
+}
 
 
+@dataclass(frozen=True, kw_only=True)
 class Event:
-    def __init__(self, id, type, seq, position, payload, created_at):
-        self.id, self.type, self.seq, self.position = id, type, seq, position
-        self.payload = json.loads(payload)
-        self.at = datetime.fromisoformat(f"{created_at}+00:00").timestamp()
+    id: str
+    type: str
+    seq: int
+    position: int | None
+    payload: Mapping[str, Any]
+    at: float = 0.0
 
 
-def process_of(site, host):
-    """The worker process in which a host lives."""
-    name = f"{host.replace(':', '-')}.json"
-    (pid,) = holders(site.runtime_dir / "hosts" / name)
-    return pid
+@dataclass(frozen=True, kw_only=True)
+class Left:
+    """What one session left behind."""
+
+    id: str
+    status: str
+    stop_reason: Mapping[str, Any] | None
+    next_seq: int
+    events: Sequence[Event]
 
 
-def holders(path):
-    """The processes that hold a file open: a host does so with its own."""
-    found = path.stat()
-    wanted = (found.st_dev, found.st_ino)  # paths differ between mount namespaces
-    return [pid for pid in all_pids() if wanted in _open_files(pid)]
+def count(token: str, then: str = "true") -> str:
+    """A command whose effect can be counted, and that goes on for a while after it."""
+    return f"echo {token} >> {COUNTER}; {then}"
 
 
-def _open_files(pid):
-    try:
-        links = list(Path(f"/proc/{pid}/fd").iterdir())
-    except OSError:
-        return set()
-    return {identity for link in links if (identity := _identity(link))}
+def faults(left: Left, counted: Iterable[str] | None = None) -> list[str]:
+    """Return what is wrong with a log; `counted` are the lines of the counter file."""
+    found = [*_gaps(left), *_results(left), *_requests(left), *_rest(left)]
+    if counted is not None:
+        found += _effects(left, Counter(counted))
+    return [f"{left.id}: {fault}" for fault in found]
 
 
-def _identity(link):
-    try:
-        found = link.stat()
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino
+def _gaps(left: Left) -> Iterator[str]:
+    numbers = Counter(event.seq for event in left.events)
+    numbers.update(
+        event.position
+        for event in left.events
+        if event.position is not None and event.position != event.seq
+    )
+    for number in range(1, left.next_seq):
+        if numbers[number] != 1:
+            yield f"number {number} was given {numbers[number]} times"
+    for number in sorted(number for number in numbers if number >= left.next_seq):
+        yield f"number {number} is beyond the counter"
+
+
+def _results(left: Left) -> Iterator[str]:
+    calls = {event.id for event in left.events if event.type in CALLS}
+    answered = Counter(
+        event.payload[RESULTS[event.type]]
+        for event in left.events
+        if event.type in RESULTS
+    )
+    waited_for = set((left.stop_reason or {}).get("event_ids", ()))
+    for call in sorted(calls - waited_for):
+        if answered[call] != 1:
+            yield f"call {call} has {answered[call]} results"
+    for call in sorted({*answered} - calls):
+        yield f"a result answers {call}, which is no call"
+
+
+def _requests(left: Left) -> Iterator[str]:
+    started = {e.id for e in left.events if e.type == "span.model_request_start"}
+    ended = Counter(
+        event.payload["model_request_start_id"]
+        for event in left.events
+        if event.type == "span.model_request_end"
+    )
+    for start in sorted(started | {*ended}):
+        if ended[start] != 1 or start not in started:
+            yield f"model request {start} ended {ended[start]} times"
+
+
+def _rest(left: Left) -> Iterator[str]:
+    if left.status not in {"idle", "terminated"}:
+        yield f"it is still {left.status}"
+    elif left.status == "idle" and not (left.stop_reason or {}).get("type"):
+        yield "it is idle and says no reason"
+    for event in left.events:
+        if event.position is None:
+            yield f"{event.type} {event.id} was never taken in"
+
+
+def _effects(left: Left, counted: Counter[str]) -> Iterator[str]:
+    """No call took effect twice; one that says it succeeded did so once."""
+    succeeded = {
+        event.payload["tool_use_id"]
+        for event in left.events
+        if event.type == "agent.tool_result" and not event.payload.get("is_error")
+    }
+    for event in left.events:
+        for token in _tokens(event):
+            times = counted[token]
+            if times > 1 or (times == 0 and event.id in succeeded):
+                yield f"call {event.id} ({token}) took effect {times} times"
+
+
+def _tokens(event: Event) -> list[str]:
+    if event.type != "agent.tool_use":
+        return []
+    return COUNTED.findall(event.payload["input"].get("command", ""))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.faults.checker import Log
+from tests.faults.records import Log
 from tests.site.conftest import agent, client, environment, new_session
 
 __all__ = ["agent", "client", "environment", "new_session"]

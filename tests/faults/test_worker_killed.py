@@ -9,9 +9,8 @@ import time
 
 import pytest
 
-from tests.faults.checker import holders, process_of
 from tests.site.conftest import bash, results, script
-from tests.site.processes import is_alive
+from tests.site.processes import holders, is_alive, process_of
 
 pytestmark = pytest.mark.site
 

@@ -171,6 +171,9 @@ class RunningSite:
             return int((self.runtime_dir / "children" / role).read_text().split()[0])
         return None
 
+    def supervisors(self) -> set[int]:
+        return {process.pid for process in self._processes.values()}
+
     def processes(self) -> list[int]:
         """Every living process that knows this home."""
         mark = f"AGENTSITE_HOME={self.home}".encode()
