@@ -1,16 +1,54 @@
-"""A whole site to break, and the log it leaves behind."""
+"""A whole site to break, on either database, and the log it leaves behind."""
 
 from __future__ import annotations
 
 import pytest
 
 from tests.faults.records import Log
+from tests.faults.stage import Stage
+from tests.plugins.site import running_site
 from tests.site.conftest import agent, client, environment, new_session
 
 __all__ = ["agent", "client", "environment", "new_session"]
+
+EITHER = ["on_sqlite", pytest.param("on_postgres", marks=pytest.mark.postgres)]
 
 
 @pytest.fixture
 def log_of(site):
     """Reads a session's log out of the database itself."""
     return lambda session: Log(site, session.id)
+
+
+@pytest.fixture(scope="session")
+def postgres_site(postgres):
+    """A second site, the whole of it on PostgreSQL."""
+    with running_site(DATABASE_URL=postgres.url) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def on_sqlite(site):
+    stage = Stage(site)
+    yield stage
+    stage.close()
+
+
+@pytest.fixture(scope="session")
+def on_postgres(postgres_site):
+    stage = Stage(postgres_site)
+    yield stage
+    stage.close()
+
+
+@pytest.fixture(params=EITHER)
+def stage(request):
+    """The site on SQLite, and then the one on PostgreSQL."""
+    return request.getfixturevalue(request.param)
+
+
+@pytest.fixture(params=EITHER)
+def stage_with_image(request):
+    stage = request.getfixturevalue(request.param)
+    stage.site.wait_for_image()
+    return stage
