@@ -29,6 +29,7 @@ def postgres_site(postgres):
 
 @pytest.fixture(scope="session")
 def on_sqlite(site):
+    site.wait_for_image()
     stage = Stage(site)
     yield stage
     stage.close()
@@ -36,6 +37,7 @@ def on_sqlite(site):
 
 @pytest.fixture(scope="session")
 def on_postgres(postgres_site):
+    postgres_site.wait_for_image()
     stage = Stage(postgres_site)
     yield stage
     stage.close()
@@ -45,10 +47,3 @@ def on_postgres(postgres_site):
 def stage(request):
     """The site on SQLite, and then the one on PostgreSQL."""
     return request.getfixturevalue(request.param)
-
-
-@pytest.fixture(params=EITHER)
-def stage_with_image(request):
-    stage = request.getfixturevalue(request.param)
-    stage.site.wait_for_image()
-    return stage

@@ -31,13 +31,13 @@ def steps(number):
     ]
 
 
-def test_random_kills_lose_nothing_and_repeat_nothing(stage_with_image):
-    survive(stage_with_image, sessions=12, seconds=15, calls=14)
+def test_random_kills_lose_nothing_and_repeat_nothing(stage):
+    survive(stage, sessions=12, seconds=15, calls=14)
 
 
 @pytest.mark.soak
-def test_a_minute_of_random_kills_over_fifty_sessions(stage_with_image):
-    survive(stage_with_image, sessions=50, seconds=60, calls=30)
+def test_a_minute_of_random_kills_over_fifty_sessions(stage):
+    survive(stage, sessions=50, seconds=60, calls=30)
 
 
 def survive(stage, *, sessions, seconds, calls):
