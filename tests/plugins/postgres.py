@@ -8,10 +8,14 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+
+PATIENCE = 20.0
 
 
 class PostgresServer:
@@ -27,6 +31,17 @@ class PostgresServer:
         as_postgres(program("initdb"), "-D", str(self.data), *options)
 
     def start(self) -> None:
+        """Start it; after a kill, as soon as the last of its processes is gone."""
+        until = time.monotonic() + PATIENCE
+        while True:
+            try:
+                return self._start()
+            except subprocess.CalledProcessError:
+                if time.monotonic() > until:
+                    raise
+                time.sleep(0.1)
+
+    def _start(self) -> None:
         options = f"-k {self.folder} -c listen_addresses= -c fsync=off"
         log = str(self.folder / "log")
         self._control("start", "-w", "-o", options, "-l", log)
