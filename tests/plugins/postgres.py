@@ -14,7 +14,6 @@ from pathlib import Path
 
 import pytest
 
-
 PATIENCE = 20.0
 
 
