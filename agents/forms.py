@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, TypeVar
 
 from django import forms
@@ -26,6 +26,8 @@ from agents.params import (
 Params = TypeVar("Params", bound=BaseModel)
 
 OTHER = "other"
+
+ASK = {"type": "always_ask"}
 
 TOOL_WORDS = {
     "bash": "Run commands in a shell that keeps its place",
@@ -141,6 +143,12 @@ class AgentForm(ParamsForm):
         initial=list(SANDBOX_TOOLS),
         widget=forms.CheckboxSelectMultiple,
     )
+    asks = forms.MultipleChoiceField(
+        label="Ask first",
+        required=False,
+        choices=[(name, name) for name in SANDBOX_TOOLS],
+        widget=forms.CheckboxSelectMultiple,
+    )
     metadata = MetadataField(
         required=False, help_text="For your own programs: one “key: value” a line."
     )
@@ -165,6 +173,7 @@ class AgentForm(ParamsForm):
             "effort": config["model"]["effort"]["type"],
             "system": config["system"] or "",
             "tools": enabled_tools(config),
+            "asks": asking_tools(config),
             "metadata": config["metadata"],
             "version": version,
         }
@@ -183,6 +192,7 @@ class AgentForm(ParamsForm):
         said = self._said()
         gone = dict.fromkeys(before["metadata"].keys() - said["metadata"].keys())
         said["metadata"] = {**said["metadata"], **gone}
+        said["tools"] += [tool for tool in before["tools"] if tool["type"] != TOOLSET]
         if self.cleaned_data["version"]:
             said["version"] = self.cleaned_data["version"]
         return self.checked(AgentUpdate, said)
@@ -196,27 +206,49 @@ class AgentForm(ParamsForm):
             "description": said["description"],
             "model": {"id": model, "effort": said["effort"]},
             "system": said["system"].replace("\r\n", "\n"),
-            "tools": toolset(said["tools"]),
+            "tools": toolset(said["tools"], said["asks"]),
             "metadata": said["metadata"],
         }
 
 
-def toolset(enabled: list[str]) -> list[dict[str, Any]]:
+def toolset(enabled: list[str], asks: Collection[str] = ()) -> list[dict[str, Any]]:
     """The toolset with all but these tools off; none at all where none is on."""
     if not enabled:
         return []
-    off = [name for name in SANDBOX_TOOLS if name not in enabled]
-    return [
-        {"type": TOOLSET, "configs": [{"name": name, "enabled": False} for name in off]}
+    configs = [
+        *(
+            {"name": name, "enabled": False}
+            for name in SANDBOX_TOOLS
+            if name not in enabled
+        ),
+        *({"name": name, "permission_policy": ASK} for name in enabled if name in asks),
     ]
+    return [{"type": TOOLSET, "configs": configs}]
 
 
 def enabled_tools(config: Mapping[str, Any]) -> list[str]:
+    return [tool["name"] for tool in _sandbox_tools(config) if tool["enabled"]]
+
+
+def asking_tools(config: Mapping[str, Any]) -> list[str]:
     return [
         tool["name"]
+        for tool in _sandbox_tools(config)
+        if tool["permission_policy"] == ASK
+    ]
+
+
+def custom_tools(config: Mapping[str, Any]) -> list[str]:
+    """The names of the tools that a client answers."""
+    return [tool["name"] for tool in config["tools"] if tool["type"] == "custom"]
+
+
+def _sandbox_tools(config: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    return [
+        tool
         for toolset in config["tools"]
         for tool in toolset.get("configs", ())
-        if tool["enabled"] and tool["name"] in SANDBOX_TOOLS
+        if tool["name"] in SANDBOX_TOOLS
     ]
 
 

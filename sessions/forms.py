@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -11,11 +11,18 @@ from django.core.files.uploadedfile import UploadedFile
 from django.db.models import QuerySet
 
 from agents.actors import Actor
+from agents.errors import InvalidRequest
 from agents.lookup import rows
 from agents.models import Agent, Environment
-from sessions.events import Draft, UserMessage
+from sessions.events import (
+    Draft,
+    UserCustomToolResult,
+    UserMessage,
+    UserToolConfirmation,
+)
 
 LONGEST_MESSAGE = 100_000
+LONGEST_DENIAL = 10_000
 
 
 class ManyFiles(forms.FileInput):
@@ -117,4 +124,34 @@ def message_of(actor: Actor, text: str) -> Draft:
     said = [{"type": "text", "text": text.replace("\r\n", "\n")}]
     return Draft(
         payload=UserMessage(content=said, agentsite_sender=actor.name), queued=True
+    )
+
+
+def decision_of(actor: Actor, said: Mapping[str, str]) -> Draft:
+    """Return the answer that a button of a waiting call stands for.
+
+    Raises:
+        InvalidRequest: no button was pressed.
+    """
+    if call := said.get("answer"):
+        text = said.get(f"answer-{call}", "").strip()
+        result = UserCustomToolResult(
+            custom_tool_use_id=call,
+            content=[{"type": "text", "text": text}] if text else [],
+            is_error=f"failed-{call}" in said or None,
+            agentsite_sender=actor.name,
+        )
+        return Draft(payload=result)
+    allowed, denied = said.get("allow"), said.get("deny")
+    if not (call := allowed or denied):
+        raise InvalidRequest("Press Allow, Deny or Answer.")
+    words = said.get(f"words-{call}", "").strip()[:LONGEST_DENIAL]
+    return Draft(
+        payload=UserToolConfirmation(
+            tool_use_id=call,
+            result="allow" if allowed else "deny",
+            deny_message=words or None if denied else None,
+            agentsite_sender=actor.name,
+        ),
+        queued=True,
     )

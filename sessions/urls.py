@@ -16,6 +16,7 @@ urlpatterns = [
     path("sessions/<str:session_id>/events.jsonl", timeline.events_jsonl),
     path("sessions/<str:session_id>/files/<str:file_id>", timeline.download),
     path("sessions/<str:session_id>/messages", verbs.send_message),
+    path("sessions/<str:session_id>/decisions", verbs.decide),
     path("sessions/<str:session_id>/interrupt", verbs.interrupt),
     path("sessions/<str:session_id>/budget", verbs.change_budget),
     path("sessions/<str:session_id>/budget/remove", verbs.remove_budget),

@@ -12,7 +12,13 @@ from django.shortcuts import redirect, render
 
 from agents import actions, serialise
 from agents.errors import ApiError, Conflict, Forbidden, NotFound
-from agents.forms import TOOL_ICONS, AgentForm, enabled_tools
+from agents.forms import (
+    TOOL_ICONS,
+    AgentForm,
+    asking_tools,
+    custom_tools,
+    enabled_tools,
+)
 from agents.lookup import find_agent, latest_versions, rows
 from agents.models import Act, Agent, AgentVersion
 from agents.views import snippets
@@ -86,6 +92,8 @@ def show(request: PageRequest, agent_id: str) -> HttpResponse:
         "version": version,
         "config": version.config,
         "tools": enabled_tools(version.config),
+        "asks": asking_tools(version.config),
+        "custom": custom_tools(version.config),
         "wire": serialise.agent(version),
         "snippet": snippets.run_agent(request, agent_id),
         "recent": sessions.order_by("-created_at")[:8],

@@ -13,6 +13,7 @@ from django.utils.safestring import SafeString, mark_safe
 
 from sessions import budgets, liveness
 from sessions.events import (
+    AgentCustomToolUse,
     AgentToolResult,
     AgentToolUse,
     Block,
@@ -20,6 +21,8 @@ from sessions.events import (
     ModelRequestEnd,
     Record,
     ToolStarted,
+    UserCustomToolResult,
+    UserToolConfirmation,
     Waiting,
 )
 from sessions.log import Frame
@@ -31,16 +34,14 @@ from sessions.usage import usage_of
 register = template.Library()
 
 CHUNK = 50
+RESULTS = (AgentToolResult, UserCustomToolResult)
 SHOWN_CHARACTERS = 20_000
 IMAGES = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp"})
 
 LOOK: Mapping[EventType, tuple[str, str]] = {
     EventType.USER_MESSAGE: ("message", "user"),
     EventType.USER_INTERRUPT: ("system", "circle-stop"),
-    EventType.USER_TOOL_CONFIRMATION: ("system", "user"),
-    EventType.USER_CUSTOM_TOOL_RESULT: ("tool", "user"),
     EventType.SYSTEM_MESSAGE: ("message", "user"),
-    EventType.AGENT_CUSTOM_TOOL_USE: ("tool", "wrench"),
     EventType.THREAD_MESSAGE_SENT: ("message", "send"),
     EventType.THREAD_MESSAGE_RECEIVED: ("message", "bot"),
     EventType.AGENT_MESSAGE: ("message", "bot"),
@@ -55,7 +56,13 @@ LOOK: Mapping[EventType, tuple[str, str]] = {
 }
 """The kind and the sign of a row; a system row with a pulse where nothing is named."""
 
-NOTHING_PLACED = {"result": None, "started": None, "end": None, "over": None}
+NOTHING_PLACED = {
+    "result": None,
+    "started": None,
+    "end": None,
+    "over": None,
+    "decision": None,
+}
 
 ADVICE: Mapping[str, str] = {
     "model_overloaded_error": "The model's provider is overloaded. Nothing is lost.",
@@ -151,6 +158,10 @@ def _place_of(record: Record) -> tuple[str, str] | None:
     match record.payload:
         case AgentToolResult(tool_use_id=call):
             return call, "result"
+        case UserCustomToolResult(custom_tool_use_id=call):
+            return call, "result"
+        case UserToolConfirmation(tool_use_id=call):
+            return call, "decision"
         case ToolStarted(tool_use_id=call):
             return call, "started"
         case ModelRequestEnd(model_request_start_id=start):
@@ -163,6 +174,7 @@ def session_state(session: Session) -> dict[str, Any]:
     usage, budget = session.usage or {}, budgets.wire(session)
     return {
         "status": session.status,
+        "can_stop": session.is_working or _waits(session),
         "title": session.title or "",
         "usage": usage,
         "tokens": tokens_of(usage),
@@ -175,6 +187,11 @@ def session_state(session: Session) -> dict[str, Any]:
         "archived": session.archived_at is not None,
         "status_html": render_status(session),
     }
+
+
+def _waits(session: Session) -> bool:
+    reason = session.stop_reason or {}
+    return reason.get("type") == "requires_action" and not session.archived_at
 
 
 def render_status(session: Session) -> str:
@@ -211,9 +228,18 @@ def tokens_in(usage: Mapping[str, Any]) -> int:
 
 @register.filter
 def state_of(started: Record | None, result: Record | None) -> str:
-    if result is not None and isinstance(result.payload, AgentToolResult):
+    if result is not None and isinstance(result.payload, RESULTS):
         return "failed" if result.payload.is_error else "done"
     return "running" if started else "waiting"
+
+
+@register.filter
+def asks(record: Record, decision: Record | None) -> bool:
+    """Say whether a call needs somebody's word and has none yet."""
+    match record.payload:
+        case AgentToolUse(evaluated_permission=permission):
+            return permission == "ask" and decision is None
+    return record.type is EventType.AGENT_CUSTOM_TOOL_USE
 
 
 @register.filter
@@ -229,7 +255,7 @@ def result_part(result: Record | None) -> SafeString:
 
 
 @register.filter
-def summary(call: AgentToolUse) -> str:
+def summary(call: AgentToolUse | AgentCustomToolUse) -> str:
     return summary_of(call.name, call.input)
 
 
@@ -239,7 +265,7 @@ def tool_icon(name: str) -> str:
 
 
 @register.filter
-def input_parts(call: AgentToolUse) -> dict[str, Any]:
+def input_parts(call: AgentToolUse | AgentCustomToolUse) -> dict[str, Any]:
     return shown_input(call.name, call.input)
 
 

@@ -8,7 +8,7 @@ from agents.errors import InvalidRequest
 from agents.models import Act
 from agents.views.access import PageRequest, acted, page
 from sessions import actions
-from sessions.forms import BudgetForm, MessageForm, message_of
+from sessions.forms import BudgetForm, MessageForm, decision_of, message_of
 from sessions.lookup import find_session
 
 
@@ -30,6 +30,20 @@ def _text(request: PageRequest) -> str:
         raise InvalidRequest(str(form.errors["text"][0]))
     text: str = form.cleaned_data["text"]
     return text
+
+
+@page(Act.RUN, "POST")
+def decide(request: PageRequest, session_id: str) -> HttpResponse:
+    """Answer one call that waits: which one, and how, is the button that was pressed."""
+    session = find_session(request.actor, session_id)
+    here = f"/sessions/{session_id}"
+
+    def send() -> None:
+        actions.send_events(
+            request.actor, session, [decision_of(request.actor, request.POST)]
+        )
+
+    return acted(request, send, then=here, back=here, said="")
 
 
 @page(Act.RUN, "POST")

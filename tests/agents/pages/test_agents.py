@@ -193,3 +193,33 @@ def test_the_back_button_gets_the_whole_list(as_alice, agent):
     ).content.decode()
     assert "<html" not in rows
     assert "<html" in restored
+
+
+def test_a_tool_can_be_told_to_ask_first(as_alice, aliases, definition):
+    as_alice.post("/agents/new", definition | {"asks": ["bash", "write"]})
+    agent = Agent.objects.get()
+    policies = {
+        tool["name"]: tool["permission_policy"]["type"]
+        for tool in agent.latest.config["tools"][0]["configs"]
+    }
+    assert policies["bash"] == "always_ask"
+    assert policies["read"] == "always_allow"
+    assert "Asks first" in as_alice.get(f"/agents/{agent.pk}").content.decode()
+
+
+def test_saving_the_form_keeps_policies_and_custom_tools(as_alice, agent, aliases):
+    custom = {
+        "type": "custom",
+        "name": "weather",
+        "description": "Says how it is.",
+        "input_schema": {"type": "object"},
+    }
+    config = agent.latest.config
+    config["tools"] = [custom]
+    agent.latest.__class__.objects.filter(agent=agent).update(config=config)
+    from agents.forms import AgentForm
+
+    initial = AgentForm.initial_of(config, 1)
+    form = AgentForm({**initial, "metadata": "", "name": "New", "other_model": "x"})
+    assert form.is_valid(), form.errors
+    assert form.to_update(config).tools[-1].name == "weather"

@@ -337,3 +337,26 @@ def test_a_request_for_a_summary_says_so():
 def test_trimmed_results_are_counted():
     html = row("agentsite.results_trimmed", through=9, results=1, tokens=41_000)
     assert "1 old tool result (about 41k tokens)" in html
+
+
+def test_a_call_that_asks_shows_its_command_and_the_buttons():
+    call = record(
+        "agent.tool_use", **SAMPLES["agent.tool_use"] | {"evaluated_permission": "ask"}
+    )
+    html = shown(call)
+    assert 'name="allow"' in html
+    assert "<details open>" in html
+    word = record("user.tool_confirmation", 2, tool_use_id=call.id, result="allow")
+    answered = shown(call, word)
+    assert 'name="allow"' not in answered
+    assert "Allowed" in answered
+
+
+def test_a_custom_call_is_answered_once():
+    call = record("agent.custom_tool_use", name="weather", input={"city": "Rome"})
+    assert 'name="answer"' in shown(call)
+    result = record(
+        "user.custom_tool_result", 2, custom_tool_use_id=call.id, content=text("Sun")
+    )
+    assert 'name="answer"' not in shown(call, result)
+    assert "Sun" in shown(call, result)

@@ -171,3 +171,20 @@ def test_a_file_of_another_session_is_not_handed_out(as_alice, actor, session):
     assert b"".join(answer) == b"a,b"
     assert "attachment" in answer["content-disposition"]
     assert as_alice.get(url(session, f"/files/{other.pk}")).status_code == 404
+
+
+def test_somebody_who_may_only_look_decides_nothing(as_viewer, session):
+    page = as_viewer.get(url(session)).content.decode()
+    assert 'id="decide"' not in page
+    assert as_viewer.post(url(session, "/decisions"), {"allow": "x"}).status_code == 403
+
+
+def test_a_word_on_a_call_that_does_not_wait_is_refused_in_a_sentence(
+    as_alice, session
+):
+    for said in ({"allow": "sevt_x"}, {"deny": "sevt_x"}, {"answer": "sevt_x"}):
+        answer = as_alice.post(url(session, "/decisions"), said, **JSON)
+        assert answer.status_code == 400
+        assert "has no call sevt_x" in answer.json()["message"]
+    nothing = as_alice.post(url(session, "/decisions"), {}, **JSON)
+    assert "Press Allow" in nothing.json()["message"]

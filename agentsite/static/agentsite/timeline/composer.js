@@ -1,4 +1,4 @@
-// Writing to the agent, and stopping it.
+// Writing to the agent, answering what it asks, and stopping it.
 
 import { $, remembered, send, toast } from "../dom.js";
 
@@ -32,6 +32,22 @@ export function compose(form, session, onSent) {
     }
     form.ariaBusy = "false";
     text.focus();
+  });
+}
+
+/** Answers calls that wait. Their buttons are in the rows; pressed twice they answer once. */
+export function decider(form) {
+  form?.addEventListener("submit", async (event) => {
+    event.preventDefault();
+    const button = event.submitter;
+    const answered = send(form, button);
+    button.disabled = true;  // Only now: a disabled button is not sent along.
+    try {
+      await answered;
+    } catch (error) {
+      button.disabled = false;
+      toast(`Not answered: ${error.message}`, { bad: true });
+    }
   });
 }
 

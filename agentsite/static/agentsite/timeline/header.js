@@ -19,7 +19,7 @@ export class Header {
     this.#showCost(state);
     for (const figure of $$("[data-usage]")) figure.textContent = compact(state.usage[figure.dataset.usage] || 0);
     const stop = $("#stop-form");
-    if (stop) stop.hidden = !this.isWorking;
+    if (stop) stop.hidden = !state.can_stop;
     $("#no-worker").hidden = state.workers || !this.isWorking;
     document.title = (this.isWorking ? "● " : "") + (state.title || "Untitled session") + " · Agentsite";
     this.#showElapsed();

@@ -27,7 +27,16 @@ export function listen({ transcript, find, inspector, stop }) {
   }
 
   const ERRORS = ".row-error, .row[data-state='failed']";
+  /** The one call that waits, or that of the row where the reader is. */
+  function decide(how) {
+    const asking = $$(`.ask button[name=${how}]`, transcript.root);
+    const button = asking.length === 1 ? asking[0] : asking.find((each) => here?.contains(each));
+    button?.click();
+  }
+
   const acts = {
+    y: () => decide("allow"),
+    n: () => decide("deny"),
     j: () => move(1),
     k: () => move(-1),
     e: () => move(1, ERRORS),

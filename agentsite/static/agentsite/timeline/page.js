@@ -1,7 +1,7 @@
 // The session page: its parts, and how what the socket says reaches them.
 
 import { $, $$, clockTime } from "../dom.js";
-import { compose, stopper } from "./composer.js";
+import { compose, decider, stopper } from "./composer.js";
 import { Earlier } from "./earlier.js";
 import { Find } from "./find.js";
 import { Header } from "./header.js";
@@ -23,6 +23,7 @@ const stop = stopper($("#stop-form"));
 
 new Earlier(page.dataset.id, transcript);
 compose($("#composer"), page.dataset.id, () => transcript.follow());
+decider($("#decide"));
 listen({ transcript, find, inspector, stop });
 $("#jump").addEventListener("click", () => transcript.follow());
 

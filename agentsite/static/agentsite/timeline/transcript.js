@@ -94,8 +94,13 @@ export class Transcript {
       }
       showTook(host);
       part.remove();
+    } else if (part.dataset.part === "decision") {
+      const place = $(".ask, .decided", host);
+      if (place) place.replaceWith(part); else host.append(part);
+      if (host.dataset.state === "waiting") $(".took", host).textContent = part.dataset.state;
     } else {
       host.dataset.state = part.dataset.state;
+      $(".ask", host)?.remove();
       $(".slot", host).replaceChildren(part);
       if (part.dataset.part === "result") showTook(host);
     }
