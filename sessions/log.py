@@ -286,16 +286,20 @@ def listed(
     processed: Mapping[str, datetime] | None = None,
     include_own: bool = False,
     thread_id: str | None = None,
+    all_threads: bool = False,
 ) -> QuerySet[Event]:
     """The events of the list endpoints, unordered: the caller pages through them.
 
-    Without a thread those that the session's own stream shows.
+    Without a thread those that the session's own stream shows, or really all.
     `processed` maps lookups (`gt`, `gte`, `lt`, `lte`) to moments of `processed_at`.
     """
     rows = Event.objects.filter(session_id=session_id).exclude(
         type=EventType.THREAD_MESSAGE_RECEIVED, position=None
     )
-    rows = _of_thread(rows, thread_id) if thread_id else rows.filter(inner=False)
+    if thread_id:
+        rows = rows.filter(thread_id=thread_id)
+    elif not all_threads:
+        rows = rows.filter(inner=False)
     if types:
         rows = rows.filter(type__in=types)
     if not include_own:

@@ -194,6 +194,7 @@ class HostedTurn:
         try:
             return result_of(await self._execute(sandbox, call))
         except OutcomeUnknown as lost:
+            await self._tell_recovery(call, "unknown")
             return failed(
                 f"The sandbox was lost during this call ({lost}). Its outcome is unknown:"
                 " it may have happened, in part or in whole. Files are kept, processes"

@@ -15,6 +15,7 @@ urlpatterns = [
     ),
     path("sessions/<session_id>/archive", Methods(POST=sessions.archive)),
     path("sessions/<session_id>/events", Methods(GET=events.index, POST=events.send)),
+    path("sessions/<session_id>/tool_calls", Methods(GET=events.tool_calls)),
     path(
         "sessions/<session_id>/resources",
         Methods(GET=resources.index, POST=resources.change),

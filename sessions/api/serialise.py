@@ -8,6 +8,7 @@ from django.utils import timezone
 
 from agents.times import stamp
 from sessions import budgets
+from sessions.ledger import Call
 from sessions.models import Session, SessionResource, Status, Thread
 from sessions.usage import active_seconds, usage_of
 
@@ -36,6 +37,22 @@ def session(row: Session) -> dict[str, Any]:
         "updated_at": stamp(row.updated_at),
         "archived_at": stamp(row.archived_at),
         **_ours(row),
+    }
+
+
+def tool_call(call: Call) -> dict[str, Any]:
+    return {
+        "type": "tool_call",
+        "id": call.id,
+        "session_thread_id": call.thread_id,
+        "name": call.name,
+        "state": call.state.value,
+        "attempt": call.attempt,
+        "answered_by": call.answered_by,
+        "asked_at": stamp(call.asked_at),
+        "answered_at": stamp(call.answered_at),
+        "started_at": stamp(call.started_at),
+        "ended_at": stamp(call.ended_at),
     }
 
 

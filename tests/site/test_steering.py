@@ -86,6 +86,10 @@ def test_an_allowed_call_runs_in_the_sandbox(site, client, new_session, careful)
     assert results(seen) == ["allowed"]
     taken = [e for e in seen if e.type == "user.tool_confirmation" and e.processed_at]
     assert [each.id for each in taken] == [echo.id]
+    path = f"/v1/sessions/{session.id}/tool_calls"
+    (entry,) = client.get(path, cast_to=dict[str, list[dict[str, object]]])["data"]
+    assert (entry["id"], entry["state"], entry["attempt"]) == (call, "done", 1)
+    assert entry["answered_by"]
 
 
 def test_a_denied_call_never_runs(site, client, new_session, careful):
