@@ -206,23 +206,29 @@ class HostedTurn:
     async def _execute(self, sandbox: Sandbox, call: ToolCall) -> ToolOutcome:
         """Ask the sandbox; a new one where that one is gone and heard nothing."""
         try:
+            return await self._execute_in(sandbox, call)
+        except SandboxGone:
+            another = await self._sandbox.open(self.emit)
+            return await self._execute_in(another, call)
+
+    async def _execute_in(self, sandbox: Sandbox, call: ToolCall) -> ToolOutcome:
+        try:
             return await sandbox.execute(call.id, call.name, call.input)
-        except OutcomeUnknown:
+        except (OutcomeUnknown, SandboxGone):
             await self._sandbox.part_from(sandbox)
             raise
-        except SandboxGone:
-            await self._sandbox.part_from(sandbox)
-            sandbox = await self._sandbox.open(self.emit)
-            return await sandbox.execute(call.id, call.name, call.input)
 
     async def _resume(self, call: ToolCall) -> ToolResult:
         """Answer a call whose worker died: collect, run again, or say unknown."""
         try:
             sandbox = await self._sandbox.open(self.emit)
             remembered = await sandbox.outcome(call.id)
-            if remembered is not None or call.name in READS_ONLY:
-                told = "collected" if remembered is not None else "re-run"
-                await self._tell_recovery(call, told)
+            if remembered is not None:
+                await self._tell_recovery(call, "collected")
+                # In no other sandbox, should this one die now: it would run twice.
+                return result_of(await self._execute_in(sandbox, call))
+            if call.name in READS_ONLY:
+                await self._tell_recovery(call, "re-run")
                 return result_of(await self._execute(sandbox, call))
         except SandboxError as error:
             logger.info("recovering %s: %s", call.id, error)

@@ -135,6 +135,47 @@ async def test_a_stop_after_a_hand_over_ends_what_the_first_host_began(
     assert provider.machines[session.pk].tools.running == {}
 
 
+class DyingProvider(FakeProvider):
+    """Its sandboxes die as soon as they have said what they know of a call."""
+
+    async def provision(self, spec):
+        sandbox = await super().provision(spec)
+        ask = sandbox.outcome
+
+        async def last_words(call_id):
+            known = await ask(call_id)
+            await self.lose(spec.session_id)
+            return known
+
+        sandbox.outcome = last_words
+        return sandbox
+
+
+async def test_a_sandbox_lost_while_its_call_is_collected_does_not_run_it_again(
+    actor, agent, environment, model
+):
+    provider = DyingProvider()
+    session = await begin(
+        actor, agent, environment, scripted({"tools": [bash("sleep 600")]})
+    )
+    async with hosting(FakeHands(model.url, provider)):
+        await until(seen(session, "agentsite.tool_started"))
+        await until(_runs(provider, session))
+    async with hosting(FakeHands(model.url, provider)):
+        await is_idle(session)
+    (result,) = await events(session, "agent.tool_result")
+    assert "outcome is unknown" in result.payload["content"][0]["text"]
+    assert len(provider.executed) == 1
+
+
+def _runs(provider, session):
+    async def look():
+        machine = provider.machines.get(session.pk)
+        return machine is not None and bool(machine.tools.running)
+
+    return look
+
+
 async def test_a_take_over_says_what_was_cut_and_what_it_cost(
     actor, agent, environment, hands
 ):
