@@ -29,7 +29,7 @@ from sessions.models import Session, Status, Thread
 from sessions.models.session import WORKING
 
 MOST_QUEUED = 1_000
-"""Events that may wait in a session: an agent reads them all at once."""
+"""Messages that may wait in a session: an agent reads them all at once."""
 
 STOPS = (EventType.USER_INTERRUPT,)
 
@@ -55,9 +55,14 @@ def receive(session: Session, drafts: Sequence[Draft]) -> list[Record]:
 
 
 def _refuse_flood(session: Session, drafts: Sequence[Draft]) -> None:
-    if log.queued(session.pk).count() + len(drafts) > MOST_QUEUED:
+    """Stops and answers are never too many: they are what makes room."""
+    more = sum(draft.payload.type in log.INPUT for draft in drafts)
+    if not more:
+        return
+    waiting = log.queued(session.pk).filter(type__in=[*log.INPUT]).count()
+    if waiting + more > MOST_QUEUED:
         raise InvalidRequest(
-            f"session {session.pk} has {MOST_QUEUED} events waiting: send more when the"
+            f"session {session.pk} has {MOST_QUEUED} messages waiting: send more when the"
             " agent has taken them in"
         )
 

@@ -23,6 +23,7 @@ from sessions.events import (
     UserCustomToolResult,
     UserToolConfirmation,
 )
+from sessions.models import Event
 
 
 class State(StrEnum):
@@ -64,8 +65,8 @@ class Call:
 
 def calls_of(session_id: str) -> list[Call]:
     """Return a session's calls, in the order in which they were made."""
-    rows = log.listed(session_id, types=TYPES, include_own=True, all_threads=True)
-    return fold(log.record_of(row) for row in rows.order_by("seq"))
+    rows = Event.objects.filter(session_id=session_id, type__in=TYPES).order_by("seq")
+    return fold(log.record_of(row) for row in rows)
 
 
 def fold(records: Iterable[Record]) -> list[Call]:

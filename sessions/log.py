@@ -7,7 +7,7 @@ that the log of a session has no gap and no two writers can disagree about its o
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -82,7 +82,7 @@ def append(
         return []
     with transaction.atomic(savepoint=False):
         known = _stored_by_key(session_id, drafts, fence)
-        fresh = [draft for draft in drafts if draft.idempotency_key not in known]
+        fresh = _fresh(drafts, known)
         if not fresh and fence is None:
             return [known[str(draft.idempotency_key)] for draft in drafts]
         first = _take_numbers(session_id, len(fresh), fence)
@@ -91,8 +91,33 @@ def append(
         )
         Event.objects.bulk_create(rows)
         _nudge(session_id, first + len(fresh) - 1)
-    written = iter([record_of(row) for row in rows])
-    return [known.get(draft.idempotency_key or "") or next(written) for draft in drafts]
+    written = [record_of(row) for row in rows]
+    known |= {
+        draft.idempotency_key: record
+        for draft, record in zip(fresh, written, strict=True)
+        if draft.idempotency_key
+    }
+    keyless = (
+        record
+        for draft, record in zip(fresh, written, strict=True)
+        if not draft.idempotency_key
+    )
+    return [known.get(draft.idempotency_key or "") or next(keyless) for draft in drafts]
+
+
+def _fresh(drafts: Sequence[Draft], known: Collection[str]) -> list[Draft]:
+    """The drafts to write: of those under one key the first, if none is stored yet."""
+    fresh, keys = [], {*known}
+    for draft in drafts:
+        if draft.idempotency_key is None or draft.idempotency_key not in keys:
+            fresh.append(draft)
+            keys.add(draft.idempotency_key or "")
+    return fresh
+
+
+def placed(thread: Thread, draft: Draft) -> Draft:
+    """The draft for a thread."""
+    return draft.on(thread.pk, child=not thread.is_primary)
 
 
 def _default_thread(
@@ -286,20 +311,16 @@ def listed(
     processed: Mapping[str, datetime] | None = None,
     include_own: bool = False,
     thread_id: str | None = None,
-    all_threads: bool = False,
 ) -> QuerySet[Event]:
     """The events of the list endpoints, unordered: the caller pages through them.
 
-    Without a thread those that the session's own stream shows, or really all.
+    Without a thread those that the session's own stream shows.
     `processed` maps lookups (`gt`, `gte`, `lt`, `lte`) to moments of `processed_at`.
     """
     rows = Event.objects.filter(session_id=session_id).exclude(
         type=EventType.THREAD_MESSAGE_RECEIVED, position=None
     )
-    if thread_id:
-        rows = rows.filter(thread_id=thread_id)
-    elif not all_threads:
-        rows = rows.filter(inner=False)
+    rows = _of_thread(rows, thread_id) if thread_id else rows.filter(inner=False)
     if types:
         rows = rows.filter(type__in=types)
     if not include_own:

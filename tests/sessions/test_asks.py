@@ -379,7 +379,7 @@ async def test_too_many_waiting_events_are_refused(
 ):
     monkeypatch.setattr("sessions.inbox.MOST_QUEUED", 3)
     session = await begin(actor, agent, environment, message("1"), message("2"))
-    with pytest.raises(InvalidRequest, match="has 3 events waiting"):
+    with pytest.raises(InvalidRequest, match="has 3 messages waiting"):
         await send(actor, session, [message("3"), message("4")])
     await send(actor, session, [message("3")])
 
@@ -428,3 +428,38 @@ async def test_unsettled_calls_are_read_off_the_log(actor, agent, environment, h
     thread = await sync_to_async(log.primary_id)(session.pk)
     (open_call,) = await sync_to_async(asks.unsettled)(session.pk, thread)
     assert open_call.waits
+
+
+async def test_a_full_queue_holds_up_no_stop_and_no_answer(
+    actor, agent, environment, hands, monkeypatch
+):
+    session = await asked(actor, agent, environment, bash("echo hi"), weather("Rome"))
+    async with hosting(hands):
+        await is_idle(session)
+        monkeypatch.setattr("sessions.inbox.MOST_QUEUED", 2)
+        await send(actor, session, [message("1"), message("2")])
+        with pytest.raises(InvalidRequest, match="waiting"):
+            await send(actor, session, [message("3")])
+        command, custom = await waiting(session)
+        await send(actor, session, [answer(custom)])
+        await send(actor, session, [word(command)])
+        await until(seen(session, "agent.message"))
+        await is_idle(session)
+        await send(actor, session, [STOP])
+    assert hands.provider.executed == [command]
+
+
+async def test_the_same_word_twice_in_one_request_counts_once(
+    actor, agent, environment, hands
+):
+    session = await asked(actor, agent, environment, bash("echo hi"))
+    async with hosting(hands):
+        await is_idle(session)
+        (call,) = await waiting(session)
+        with pytest.raises(InvalidRequest, match="answered before"):
+            await send(actor, session, [word(call), word(call, "deny")])
+        first, second = await send(actor, session, [word(call), word(call)])
+        assert first.id == second.id
+        await until(seen(session, "agent.message"))
+        await is_idle(session)
+    assert len(await events(session, "user.tool_confirmation")) == 1
