@@ -219,11 +219,11 @@ def _rests_for(thread: Thread, ending: Ending) -> list[Draft]:
 def _cancelled(thread: Thread) -> list[Draft]:
     calls = asks.unsettled(thread.session_id, thread.pk)
     results = [error_result(each.call.id, INTERRUPTED_ASK) for each in calls]
-    return [_placed(thread, result) for result in results]
+    return [log.placed(thread, result) for result in results]
 
 
 def _idle_again(session: Session) -> list[Draft]:
-    threads = _threads_of(session.pk)
+    threads = threads_of(session.pk)
     ending = _session_ending(threads, END_TURN)
     _set(session, stop_reason=ending.stop_reason)
     return _told_idle(session, threads[0], ending)
@@ -237,7 +237,7 @@ def _settle(session: Session, ending: Ending = END_TURN) -> list[Draft]:
 
     The session was read while its row was locked, and knows its status afterwards.
     """
-    threads = _threads_of(session.pk)
+    threads = threads_of(session.pk)
     status = _amounts_to(threads)
     if status == session.status or session.status == Status.TERMINATED:
         return []
@@ -260,11 +260,6 @@ def _set(session: Session, **values: Any) -> None:
     Session.objects.filter(pk=session.pk).update(**values)
     for name, value in values.items():
         setattr(session, name, value)
-
-
-def _threads_of(session_id: str) -> list[Thread]:
-    """All threads, the primary one first."""
-    return list(Thread.objects.filter(session=session_id).order_by("created_at"))
 
 
 def _amounts_to(threads: Sequence[Thread]) -> Status:
@@ -353,7 +348,7 @@ def set_back(session_id: str, *, fence: int, fault: str) -> None:
         before = failures(log.records(session_id, thread_id=primary.pk))
         retry = "exhausted" if before >= FAULTS else "retrying"
         _append(primary, [_fault(session_id, fault, retry)], fence)
-        for thread in working_threads(session_id):
+        for thread in working(threads_of(session_id)):
             if before >= FAULTS:
                 _append(thread, _rest_thread(thread, RETRIES_EXHAUSTED), fence)
             else:
@@ -423,13 +418,13 @@ def _archived() -> dict[str, Any]:
 
 
 def _terminated(session_id: str) -> list[Draft]:
-    threads = Thread.objects.filter(session=session_id).order_by("-created_at")
+    primary, *children = threads_of(session_id)
     ended = [
         _told(thread, Status.TERMINATED)
-        for thread in threads
+        for thread in (*children, primary)
         if _change(thread, [*WORKING, Status.IDLE], Status.TERMINATED)
     ]
-    return [*ended, _on_primary(session_id, SessionStatusTerminated())]
+    return [*ended, _on(primary, SessionStatusTerminated())]
 
 
 def terminate(session_id: str, *, fence: int, error: Mapping[str, Any]) -> None:
@@ -489,10 +484,14 @@ def find_thread(session_id: str, thread_id: str | None = None) -> Thread:
     return found
 
 
-def working_threads(session_id: str) -> list[Thread]:
-    """The threads that have something to do, the primary one last."""
-    rows = Thread.objects.filter(session=session_id, status__in=WORKING)
-    return list(rows.order_by("-created_at"))
+def threads_of(session_id: str) -> list[Thread]:
+    """All threads, the primary one first."""
+    return list(Thread.objects.filter(session=session_id).order_by("created_at"))
+
+
+def working(threads: Sequence[Thread]) -> list[Thread]:
+    """Those that have something to do, the primary one last."""
+    return [thread for thread in reversed(threads) if thread.status in WORKING]
 
 
 def _change(
@@ -553,15 +552,7 @@ def _told(thread: Thread, status: Status) -> Draft:
 
 
 def _on(thread: Thread, payload: Payload) -> Draft:
-    return _placed(thread, Draft(payload=payload))
-
-
-def _placed(thread: Thread, draft: Draft) -> Draft:
-    return draft.on(thread.pk, child=not thread.is_primary)
-
-
-def _on_primary(session_id: str, payload: Payload) -> Draft:
-    return Draft(payload=payload, thread_id=log.primary_id(session_id))
+    return log.placed(thread, Draft(payload=payload))
 
 
 def _append(thread: Thread, drafts: Sequence[Draft], fence: int | None = None) -> None:

@@ -101,5 +101,5 @@ def _known(thread: Thread) -> str | None:
 
 
 def _write(thread: Thread, drafts: Sequence[Draft], fence: int) -> None:
-    placed = [each.on(thread.pk, child=not thread.is_primary) for each in drafts]
+    placed = [log.placed(thread, each) for each in drafts]
     log.append(thread.session_id, placed, fence=fence)

@@ -72,6 +72,7 @@ class HostedTurn:
         database: Database,
         publisher: bus.Publisher,
         sandbox: SharedSandbox,
+        woke: Callable[[], None],
     ) -> None:
         self.session_id = opened.session.pk
         self.thread_id = thread.pk
@@ -80,11 +81,13 @@ class HostedTurn:
         self.system_notes = tuple(
             f"A file is mounted at {path}." for path, _ in opened.files
         )
+        self._thread = thread
         self._opened = opened
         self._fence = fence
         self._database = database
         self._publisher = publisher
         self._sandbox = sandbox
+        self._woke = woke  # to be called when another thread has something to do
         self._records: list[Record] = []
 
     # The log.
@@ -111,8 +114,7 @@ class HostedTurn:
 
     async def emit(self, *drafts: Draft) -> Sequence[Record]:
         self._publisher.flush(self.session_id)
-        is_child = self.child_thread_id is not None
-        placed = [draft.on(self.thread_id, child=is_child) for draft in drafts]
+        placed = [log.placed(self._thread, draft) for draft in drafts]
         return await self._of_thread(lifecycle.append_and_count, placed)
 
     async def refuse_request(self) -> Ending | None:
@@ -162,10 +164,13 @@ class HostedTurn:
     async def create_thread(
         self, agent: Mapping[str, Any], content: Sequence[Block]
     ) -> str:
-        return await self._of_thread(threads.create, agent, content)
+        thread_id = await self._of_thread(threads.create, agent, content)
+        self._woke()
+        return thread_id
 
     async def send_message(self, thread_id: str, content: Sequence[Block]) -> None:
         await self._of_thread(threads.send, thread_id, content)
+        self._woke()
 
     async def load_file(self, file_id: str) -> tuple[str, bytes]:
         return await self._database(

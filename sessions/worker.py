@@ -25,6 +25,7 @@ class Standing:
     """What a session has to do now."""
 
     threads: list[Thread]  # that work, the primary one last
+    has_children: bool
     stops: set[str]  # that somebody wants stopped; an empty id is all of them
 
 
@@ -48,7 +49,6 @@ class Work:
         self._turns: dict[str, Turns] = {}
         self._tasks: dict[str, asyncio.Task[Finished]] = {}
         self._news = asyncio.Event()
-        self._given_up = False
 
     def look(self) -> None:
         """Something came for this session: input, an answer or a stop."""
@@ -56,7 +56,6 @@ class Work:
 
     def give_up(self) -> None:
         """Stop writing: another host has this session."""
-        self._given_up = True
         for turns in self._turns.values():
             turns.give_up()
 
@@ -68,7 +67,7 @@ class Work:
                 await self._tell_recovery(standing.threads, opened, sandbox)
             await self._attend(standing, opened, sandbox)
             while self._tasks:
-                await self._any_news()
+                await self._any_news(standing)
                 if Finished.SESSION_IDLE in self._what_ended():
                     return
                 self._news.clear()
@@ -119,6 +118,7 @@ class Work:
             database=self._database,
             publisher=self._publisher,
             sandbox=sandbox,
+            woke=self.look,
         )
         return Turns(
             turn=turn,
@@ -141,17 +141,15 @@ class Work:
         Its log has the stop, and whoever takes over from here is to find it there.
         """
         children = [id for id, each in self._turns.items() if each.turn.child_thread_id]
+        of_all = (children or self._turns) if "" in stops else ()
         for thread_id, turns in self._turns.items():
-            is_last = thread_id not in children and not children
-            if thread_id in stops or (
-                "" in stops and (thread_id in children or is_last)
-            ):
+            if thread_id in stops or thread_id in of_all:
                 turns.interrupt()
 
-    async def _any_news(self) -> None:
-        alone = len(self._tasks) == 1
+    async def _any_news(self, standing: Standing) -> None:
+        seconds = LOOK_SECONDS if standing.has_children else None
         try:
-            await asyncio.wait_for(self._news.wait(), None if alone else LOOK_SECONDS)
+            await asyncio.wait_for(self._news.wait(), seconds)
         except TimeoutError:
             pass
 
@@ -178,7 +176,9 @@ def _opened(session_id: str) -> tuple[Opened, Standing]:
 
 
 def _standing(session_id: str) -> Standing:
+    threads = lifecycle.threads_of(session_id)
     return Standing(
-        threads=lifecycle.working_threads(session_id),
+        threads=lifecycle.working(threads),
+        has_children=len(threads) > 1,
         stops=log.stopped_threads(session_id),
     )

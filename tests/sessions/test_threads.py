@@ -361,3 +361,52 @@ async def _reports(session, count):
     )
     await asyncio.sleep(0)
     return await rows.exclude(position=None).acount() == count
+
+
+class Waiting(Delegating):
+    """Its primary thread stays in its turn until the child has reported."""
+
+    async def _lead(self, turn):
+        await super()._lead(turn)
+        async with asyncio.timeout(15):
+            while True:
+                taken = await turn.take_in()
+                if any(each.type == "agent.thread_message_received" for each in taken):
+                    return END_TURN
+                await asyncio.sleep(0.02)
+
+
+async def test_a_child_works_while_its_parent_s_turn_goes_on(
+    actor, agent, environment, hands
+):
+    hands.run_turn = Waiting(scripted({"say": "Here."}))
+    session = await begin(actor, agent, environment, message("Go."))
+    async with hosting(hands):
+        await until(lambda: all_idle(session))
+    assert "session.error" not in await shown(session)
+    assert (await shown(session)).count("session.status_idle") == 1
+
+
+async def test_an_answer_nobody_was_woken_for_is_found_while_the_parent_works(
+    actor, agent, environment, hands, monkeypatch
+):
+    monkeypatch.setattr("sessions.worker.LOOK_SECONDS", 0.1)
+    monkeypatch.setattr("sessions.inbox.bus.wake_hosts", lambda session_id: None)
+    hands.run_turn = Waiting(
+        scripted({"tools": [bash("echo hi")]}, {"say": "Ok."}), tools=ASKING
+    )
+    session = await begin(actor, agent, environment, message("Go."))
+    async with hosting(hands):
+        await until(lambda: _asks(session))
+        (child,) = await children_of(session)
+        (call,) = child.stop_reason["event_ids"]
+        allow = UserToolConfirmation(tool_use_id=call, result="allow")
+        await send(actor, session, [Draft(payload=allow, queued=True)])
+        await until(lambda: all_idle(session))
+    assert "session.error" not in await shown(session)
+    assert hands.provider.executed == [call]
+
+
+async def _asks(session):
+    children = await children_of(session)
+    return bool(children and children[0].stop_reason)
