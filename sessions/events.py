@@ -403,6 +403,10 @@ CLIENT_TYPES = frozenset(
 """What a client may send; everything else is written by the platform."""
 
 
+RESULTS = (AgentToolResult, UserCustomToolResult)
+"""What ends a call, whoever ran it."""
+
+
 CROSS_POSTED = frozenset(
     (kind, "session_thread_id")
     for kind in (EventType.AGENT_TOOL_USE, EventType.AGENT_CUSTOM_TOOL_USE)

@@ -7,13 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from sessions.events import (
-    AgentToolResult,
+    RESULTS,
     ModelRequestEnd,
     ModelRequestStart,
     Record,
     ResultsTrimmed,
     ThreadContextCompacted,
-    UserCustomToolResult,
     UserMessage,
 )
 from sessions.harness.estimate import record_tokens, request_tokens
@@ -98,7 +97,7 @@ def _results_kept(fill: Fill, results: Sequence[Record]) -> int:
 
 
 def _is_result(record: Record) -> bool:
-    return isinstance(record.payload, AgentToolResult | UserCustomToolResult)
+    return isinstance(record.payload, RESULTS)
 
 
 def must_condense(fill: Fill, records: Sequence[Record]) -> bool:

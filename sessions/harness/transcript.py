@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sessions.events import (
+    RESULTS,
     AgentCustomToolUse,
     AgentToolResult,
     AgentToolUse,
@@ -80,7 +81,7 @@ def _opening(horizon: Horizon, records: Sequence[Record]) -> list[Block]:
 
 def is_long(result: Payload) -> bool:
     """Say whether it is worth leaving this result out."""
-    if not isinstance(result, AgentToolResult):
+    if not isinstance(result, RESULTS):
         return False
     return _letters(result) >= LONG_RESULT or bool(_others(result))
 

@@ -15,11 +15,14 @@ from anthropic.types.beta.sessions import (
 )
 
 from sessions.events import (
+    AgentCustomToolUse,
     Draft,
     EventType,
     ModelRequestEnd,
     ModelRequestStart,
+    ResultsTrimmed,
     ThreadContextCompacted,
+    UserCustomToolResult,
     UserInterrupt,
     UserMessage,
 )
@@ -547,3 +550,26 @@ def test_usage_of_another_ending_is_no_reply():
     )
     (message,) = fold(turn.log)
     assert message["role"] == "user"
+
+
+async def test_a_client_s_long_result_can_be_left_out_too():
+    use = AgentCustomToolUse(name="lookup", input={})
+    result = UserCustomToolResult(
+        custom_tool_use_id="sevt_use", content=[{"type": "text", "text": "x" * 2_000}]
+    )
+    call = {"type": "tool_use", "id": "toolu_1", "name": "lookup", "input": {}}
+    end = ModelRequestEnd(model_request_start_id="sevt_start", model_usage={})
+    turn = FakeTurn()
+    turn.queue_message("Go")
+    await turn.take_in()
+    turn.write(
+        Draft(payload=end, private={"content": [call], "stop_reason": "tool_use"}),
+        Draft(payload=use, id="sevt_use", private={"model_tool_use_id": "toolu_1"}),
+        Draft(payload=result),
+    )
+    assert "x" * 2_000 in str(fold(turn.log))
+    turn.write(
+        Draft(payload=ResultsTrimmed(through=len(turn.log), results=1, tokens=1))
+    )
+    assert "x" * 2_000 not in str(fold(turn.log))
+    assert "2,000 characters" in str(fold(turn.log))
