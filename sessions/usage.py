@@ -47,11 +47,19 @@ def count(session_id: str, thread_id: str, drafts: Iterable[Draft]) -> None:
     Session.objects.filter(pk=session_id).update(usage=_sum(whole, priced))
 
 
-def usage_of(row: Session | Thread) -> dict[str, Any]:
-    """The usage object of the wire, running time included."""
+def hour_price() -> int:
+    """What an hour in which a session runs costs now, in picodollars."""
+    return UnitPrice.picodollars(Unit.RUNNING_HOUR)
+
+
+def usage_of(row: Session | Thread, hour: int | None = None) -> dict[str, Any]:
+    """The usage object of the wire, running time included.
+
+    `hour` is the `hour_price`, for who asks of many rows and looks it up once.
+    """
     return {
         **_said(row.usage or {}),
-        "list_cost": money(list_cost(row)),
+        "list_cost": money(list_cost(row, hour)),
         "active_seconds": round(active_seconds(row), 3),
     }
 
@@ -83,7 +91,7 @@ def money(picodollars: int | None) -> dict[str, str] | None:
     return {"amount": str((picodollars + CENT // 2) // CENT), "currency": "USD"}
 
 
-def list_cost(row: Session | Thread) -> int | None:
+def list_cost(row: Session | Thread, hour: int | None = None) -> int | None:
     """What it has cost up to now, in picodollars; null where unknown.
 
     The time it ran is part of what a session costs, and of no thread's cost.
@@ -92,7 +100,7 @@ def list_cost(row: Session | Thread) -> int | None:
     spent = usage.get(COST)
     if spent is None:
         return None
-    cost: int = spent + usage.get(RUNTIME, 0) + _running_cost(row)
+    cost: int = spent + usage.get(RUNTIME, 0) + _running_cost(row, hour)
     return cost
 
 
@@ -104,12 +112,13 @@ def at_rest(row: Session | Thread) -> dict[str, Any] | None:
     return {**(usage or {}), RUNTIME: (usage or {}).get(RUNTIME, 0) + cost}
 
 
-def _running_cost(row: Session | Thread) -> int:
+def _running_cost(row: Session | Thread, hour: int | None = None) -> int:
     """What the time since it was set running costs, by the millisecond."""
     if row.running_since is None or isinstance(row, Thread):
         return 0
     milliseconds = round(_running_seconds(row) * 1000)
-    return UnitPrice.picodollars(Unit.RUNNING_HOUR) * milliseconds // 3_600_000
+    price = hour_price() if hour is None else hour
+    return price * milliseconds // 3_600_000
 
 
 def active_seconds(row: Session | Thread) -> float:

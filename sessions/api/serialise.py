@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from django.utils import timezone
@@ -10,11 +11,16 @@ from agents.times import stamp
 from sessions import budgets
 from sessions.ledger import Call
 from sessions.models import Session, SessionResource, Status, Thread
-from sessions.usage import active_seconds, usage_of
+from sessions.usage import active_seconds, hour_price, usage_of
 
 
-def session(row: Session) -> dict[str, Any]:
-    usage = usage_of(row)
+def sessions(rows: Sequence[Session]) -> list[dict[str, Any]]:
+    hour = hour_price()
+    return [session(row, hour) for row in rows]
+
+
+def session(row: Session, hour: int | None = None) -> dict[str, Any]:
+    usage = usage_of(row, hour)
     return {
         "type": "session",
         "id": row.id,

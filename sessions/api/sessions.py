@@ -89,7 +89,11 @@ def index(call: Call[Any]) -> dict[str, Any]:
     query: SessionsQuery = call.query
     found = _filtered(rows(Session, call.actor), query)
     page = paginate(found.prefetch_related("resources"), query, order=query.order)
-    return {**page.answer(serialise.session), "prev_page": page.prev_page}
+    return {
+        "data": serialise.sessions(page.rows),
+        "next_page": page.next_page,
+        "prev_page": page.prev_page,
+    }
 
 
 def _filtered(found: QuerySet[Session], query: SessionsQuery) -> QuerySet[Session]:

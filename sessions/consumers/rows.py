@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from sessions.consumers.entries import Entry, encode
 from sessions.models import Session
 from sessions.templatetags.events import render_event, session_state
+from sessions.usage import hour_price
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,13 +27,13 @@ def show(session_id: str, entries: Sequence[Entry]) -> Shown:
     return standing(session)
 
 
-def standing(session: Session | None) -> Shown:
-    return Shown(session=encode(session_state(session) if session else None))
+def standing(session: Session | None, hour: int | None = None) -> Shown:
+    return Shown(session=encode(session_state(session, hour) if session else None))
 
 
 def standings(session_ids: Sequence[str]) -> dict[str, Shown]:
-    found = Session.objects.filter(pk__in=session_ids)
-    return {session.pk: standing(session) for session in found}
+    found, hour = Session.objects.filter(pk__in=session_ids), hour_price()
+    return {session.pk: standing(session, hour) for session in found}
 
 
 def _row(entry: Entry, session: Session | None) -> str:

@@ -13,6 +13,7 @@ from django.utils.safestring import SafeString, mark_safe
 
 from sessions import budgets, liveness
 from sessions.events import (
+    RESULTS,
     AgentCustomToolUse,
     AgentToolResult,
     AgentToolUse,
@@ -34,7 +35,6 @@ from sessions.usage import usage_of
 register = template.Library()
 
 CHUNK = 50
-RESULTS = (AgentToolResult, UserCustomToolResult)
 SHOWN_CHARACTERS = 20_000
 IMAGES = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp"})
 
@@ -169,7 +169,7 @@ def _place_of(record: Record) -> tuple[str, str] | None:
     return None
 
 
-def session_state(session: Session) -> dict[str, Any]:
+def session_state(session: Session, hour: int | None = None) -> dict[str, Any]:
     """What the page's header shows of a session: sent with every batch."""
     usage, budget = session.usage or {}, budgets.wire(session)
     return {
@@ -178,7 +178,7 @@ def session_state(session: Session) -> dict[str, Any]:
         "title": session.title or "",
         "usage": usage,
         "tokens": tokens_of(usage),
-        "cost": money(usage_of(session)["list_cost"]),
+        "cost": money(usage_of(session, hour)["list_cost"]),
         "budget": money(budget["max_list_cost"]) if budget else "",
         "active_seconds": session.active_seconds,
         "running_since": _iso(session.running_since),

@@ -10,20 +10,21 @@ from django.utils import timezone
 from agents.models import ModelPrice, UnitPrice
 from agents.models.price import CENT
 from sessions import actions, leases, lifecycle, log
+from sessions.api import serialise
+from sessions.consumers.rows import standings
 from sessions.events import Draft, ModelRequestEnd, UserMessage
 from sessions.models import Session, Thread
 from sessions.usage import list_cost, money, usage_of
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("prices")]
 
+GO = UserMessage(content=[{"type": "text", "text": "Go"}])
 UNPRICED = {"agent_snapshot": {"name": "x", "model": {"id": "nobody-knows"}}}
 
 
 @pytest.fixture
 def held(actor, session):
-    text = [{"type": "text", "text": "Go"}]
-    message = Draft(payload=UserMessage(content=text), queued=True)
-    actions.send_events(actor, session, [message])
+    actions.send_events(actor, session, [Draft(payload=GO, queued=True)])
     leases.claim(f"{leases.boot_id()}:a", 1)
     log.take_in(session.pk, fence=1)
     session.refresh_from_db()
@@ -142,3 +143,20 @@ def test_running_time_is_paid_for_by_the_session_and_by_no_thread(held):
     UnitPrice.objects.update(price=99)  # for hours to come
     assert dollars(held)["amount"] == "4"
     assert usage_of(held.threads.get())["list_cost"] is None
+
+
+def test_a_list_of_working_sessions_looks_a_price_up_once(
+    actor, agent, environment, django_assert_max_num_queries
+):
+    for _ in range(5):
+        actions.create_session(
+            actor,
+            agent=agent.latest,
+            environment=environment,
+            initial_events=[Draft(payload=GO, queued=True)],
+        )
+    rows = list(Session.objects.prefetch_related("resources"))
+    with django_assert_max_num_queries(1):
+        assert len(serialise.sessions(rows)) == 5
+    with django_assert_max_num_queries(2):
+        assert len(standings([row.pk for row in rows])) == 5
