@@ -37,11 +37,13 @@ def create(
     """Start a child of a thread with its first message; return the child's id.
 
     Raises:
-        InvalidRequest: there are too many.
+        InvalidRequest: there are too many, or the thread is a child itself.
         log.Fenced: the lease has moved on.
     """
     with transaction.atomic():
         parent = lifecycle.find_thread(session_id, thread_id)
+        if not parent.is_primary:
+            raise InvalidRequest(f"thread {thread_id} is a child: it can make none")
         _refuse_too_many(session_id)
         child = Thread.objects.create(
             session=parent.session, parent=parent, agent_snapshot=dict(agent)

@@ -410,3 +410,22 @@ async def test_an_answer_nobody_was_woken_for_is_found_while_the_parent_works(
 async def _asks(session):
     children = await children_of(session)
     return bool(children and children[0].stop_reason)
+
+
+async def test_a_child_makes_no_children(actor, agent, environment, hands):
+    heard = []
+
+    class Nesting(Delegating):
+        async def __call__(self, turn, model):
+            if turn.child_thread_id is not None:
+                with pytest.raises(InvalidRequest, match="it can make none") as refusal:
+                    await turn.create_thread(turn.agent, self.told[0].payload.content)
+                heard.append(refusal)
+            return await super().__call__(turn, model)
+
+    hands.run_turn = Nesting(scripted({"say": "Here."}))
+    session = await begin(actor, agent, environment, message("Go."))
+    async with hosting(hands):
+        await until(lambda: all_idle(session))
+    assert heard
+    assert len(await children_of(session)) == 1
