@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from django.urls import include, path
 
+from agentsite.failures import failed
 from agentsite.health import healthz
 from agentsite.login_link import sign_in
+
+handler500 = failed
 
 urlpatterns = [
     path("healthz", healthz, name="healthz"),

@@ -15,13 +15,9 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
-from django.db import (
-    InterfaceError,
-    OperationalError,
-    close_old_connections,
-    connections,
-)
+from django.db import close_old_connections, connections
 
+from agents.outage import DATABASE_OUTAGE
 from sessions import bus, leases, lifecycle, log
 from sessions.harness.contract import LeaseLost
 from sessions.leases import Claim
@@ -37,7 +33,6 @@ BEAT_SECONDS = 1.0
 RENEW_SECONDS = leases.LEASE_SECONDS / 4
 DRAIN_SECONDS = 8.0
 
-OUTAGE = (OperationalError, InterfaceError)
 Result = TypeVar("Result")
 
 
@@ -57,7 +52,7 @@ class Database:
     def _run(work: Callable[..., Result], args: Any, kwargs: Any) -> Result:
         try:
             return work(*args, **kwargs)
-        except OUTAGE:
+        except DATABASE_OUTAGE:
             close_old_connections()  # a broken one: the next call makes a new one
             raise
 
@@ -176,7 +171,7 @@ class Host:
                 return await self.database(_put_off, work, error)
             except (log.Fenced, log.SessionGone):
                 return None
-            except OUTAGE:
+            except DATABASE_OUTAGE:
                 await asyncio.sleep(BEAT_SECONDS)
 
     async def _end_turns(self) -> None:
@@ -229,7 +224,7 @@ class Host:
 
 def _put_off(work: Work, error: BaseException) -> None:
     """Without the database nothing is the turn's fault; what else it was is told."""
-    if isinstance(error, OUTAGE):
+    if isinstance(error, DATABASE_OUTAGE):
         leases.put_off(work.session_id, fence=work.fence)
     else:
         fault = type(error).__name__

@@ -20,6 +20,7 @@ from agents.http.idempotency import once
 from agents.http.query import read_query
 from agents.http.validation import Params, validate
 from agents.models import Act
+from agents.outage import OutOfReach, is_outage
 
 logger = logging.getLogger(__name__)
 
@@ -113,6 +114,16 @@ def endpoint(
     return wrap
 
 
+def fault(request: HttpRequest, error: Exception) -> ApiError:
+    """What a caller hears of an error that is not theirs: its id leads to the log."""
+    id, path = request_id(request), request.path
+    if is_outage(error):
+        logger.warning("%s %s is out of reach: %s", id, path, error)
+        return OutOfReach()
+    logger.error("%s %s failed", id, path, exc_info=error)
+    return ApiError(f"an internal error: report {id}")
+
+
 class Methods:
     """One path: an endpoint per method, and a 405 for the others."""
 
@@ -126,12 +137,8 @@ class Methods:
             return self._endpoint(request)(request, **path)
         except ApiError as error:
             return refusal(request, error)
-        except Exception:
-            # The caller gets the id that leads to this line.
-            logger.exception("%s %s failed", request_id(request), request.path)
-            return refusal(
-                request, ApiError(f"an internal error: report {request_id(request)}")
-            )
+        except Exception as error:  # noqa: BLE001 - told to the log and the caller
+            return refusal(request, fault(request, error))
 
     def _endpoint(self, request: HttpRequest) -> Endpoint:
         found = self.endpoints.get(request.method or "")

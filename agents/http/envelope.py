@@ -8,6 +8,7 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 
 from agents.errors import ApiError
 from agents.ids import new_id
+from agents.outage import OutOfReach
 
 PREFIX = "/v1/"
 
@@ -69,5 +70,6 @@ def _message(request: HttpRequest, status: int) -> str:
         400: "the request is malformed, or its host is not one of this site",
         404: f"there is no {request.path} in this API",
         413: "the request is too large",
+        503: OutOfReach().message,
     }
     return said.get(status, f"an internal error: report {request_id(request)}")

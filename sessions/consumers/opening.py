@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from io import BytesIO
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from django.core.handlers.asgi import ASGIRequest
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from pydantic import Field
 
-from agents.errors import ApiError, InvalidRequest, NotFound
-from agents.http.endpoint import Call, Methods, endpoint
+from agents.errors import InvalidRequest, NotFound
+from agents.http.endpoint import Call, Methods, endpoint, fault
 from agents.http.envelope import refusal, request_id
 from agents.http.query import QueryParams
 from agents.lookup import find
@@ -20,6 +20,8 @@ from sessions.lookup import find_thread
 from sessions.models import Session, Status, Thread
 
 LAST_EVENT_ID = "last-event-id"
+
+Response = TypeVar("Response", bound=HttpResponseBase)
 
 
 class StreamQuery(QueryParams):
@@ -64,14 +66,13 @@ def refuse_gone(scope: dict[str, Any], session_id: str) -> HttpResponseBase:
     return _identified(request, refusal(request, NotFound.of("session", session_id)))
 
 
-def refuse_broken(scope: dict[str, Any]) -> HttpResponseBase:
+def refuse_broken(scope: dict[str, Any], error: Exception) -> HttpResponse:
     """The refusal where something of ours failed; its id leads to the line in the log."""
     request = ASGIRequest(scope, BytesIO())
-    said = ApiError(f"an internal error: report {request_id(request)}")
-    return _identified(request, refusal(request, said))
+    return _identified(request, refusal(request, fault(request, error)))
 
 
-def _identified(request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
+def _identified(request: HttpRequest, response: Response) -> Response:
     response["request-id"] = request_id(request)
     return response
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections import deque
 from typing import Any
 
@@ -12,10 +11,9 @@ from channels.generic.http import AsyncHttpConsumer
 from django.http import HttpResponse
 from django.http.response import HttpResponseBase
 
-from agents.http.envelope import error_body
 from sessions import log
 from sessions.consumers.database import in_database
-from sessions.consumers.entries import Entry, encode
+from sessions.consumers.entries import Entry
 from sessions.consumers.following import Following
 from sessions.consumers.hub import Hub
 from sessions.consumers.opening import (
@@ -27,8 +25,6 @@ from sessions.consumers.opening import (
 from sessions.consumers.previews import Previews
 from sessions.consumers.tail import Watcher
 
-logger = logging.getLogger(__name__)
-
 KEEP_ALIVE = 15.0
 """Seconds of silence before a comment shows that the connection lives."""
 
@@ -37,6 +33,8 @@ PART = 100_000
 
 
 class SessionStream(Following, AsyncHttpConsumer):  # type: ignore[misc]
+    _began = False
+
     async def http_request(self, message: dict[str, Any]) -> None:
         if self._task is None:
             self._task = asyncio.create_task(self._answer())
@@ -49,20 +47,21 @@ class SessionStream(Following, AsyncHttpConsumer):  # type: ignore[misc]
         session_id = names["session_id"]
         try:
             answer = await in_database(open_stream, self.scope, *names.values())
-        except Exception:  # or the client would wait for ever
-            logger.exception("%s could not be opened", self.scope["path"])
-            await self._send_whole(refuse_broken(self.scope))
-            return
-        if not isinstance(answer, Opened):
-            await self._send_whole(answer)
-            return
-        try:
-            await self._stream(answer)
+            if isinstance(answer, Opened):
+                await self._stream(answer)
+            else:
+                await self._send_whole(answer)
         except log.SessionGone:
             await self._send_whole(refuse_gone(self.scope, session_id))
-        except Exception:
-            logger.exception("%s the stream failed", answer["request-id"])
-            await self.send_body(_failure(answer["request-id"]))
+        except Exception as error:  # noqa: BLE001 - told to the log and the client
+            await self._fail(refuse_broken(self.scope, error))
+
+    async def _fail(self, refusal: HttpResponse) -> None:
+        """Say so, or the client would wait for ever: as an event once it streams."""
+        if self._began:
+            await self.send_body(b"event: error\ndata: %b\n\n" % refusal.content)
+        else:
+            await self._send_whole(refusal)
 
     async def _send_whole(self, answer: HttpResponseBase) -> None:
         assert isinstance(answer, HttpResponse)
@@ -74,6 +73,7 @@ class SessionStream(Following, AsyncHttpConsumer):  # type: ignore[misc]
         """Subscribe first, then answer: what happens in between is not missed."""
         async with Hub.here().watch(opened.session_id) as (watcher, newest):
             await self.send_headers(headers=_headers(opened))
+            self._began = True
             await self.send_body(b"", more_body=True)
             reading = Reading(opened, watcher, newest)
             while not reading.is_over:
@@ -139,10 +139,3 @@ def _headers(answer: HttpResponseBase) -> list[tuple[bytes, bytes]]:
         (name.lower().encode("ascii"), value.encode("latin1"))
         for name, value in answer.items()
     ]
-
-
-def _failure(request_id: str) -> bytes:
-    """An error inside a stream, which the SDKs raise."""
-    message = f"an internal error: report {request_id}"
-    body = encode(error_body("api_error", message, request_id))
-    return f"event: error\ndata: {body}\n\n".encode()

@@ -6,6 +6,7 @@ import json
 
 import pytest
 from channels.testing import HttpCommunicator
+from django.db import OperationalError
 
 from agents.models import ApiKey
 from agentsite.asgi import application
@@ -110,6 +111,34 @@ async def test_a_session_deleted_meanwhile_is_not_found(watched, api_key, monkey
 
     monkeypatch.setattr(log, "last_number", gone)
     assert (await refusal(watched.pk, key=api_key))[0] == 404
+
+
+async def test_what_fails_before_the_stream_begins_is_refused(
+    watched, api_key, monkeypatch
+):
+    from sessions import log
+
+    def broken(session_id):
+        raise OperationalError("the connection is closed")
+
+    monkeypatch.setattr(log, "last_number", broken)
+    status, kind, _ = await refusal(watched.pk, key=api_key)
+    assert (status, kind) == (503, "api_error")
+
+
+async def test_what_fails_within_the_stream_is_an_event(watched, api_key, monkeypatch):
+    async def broken(reading):
+        raise OperationalError("the connection is closed")
+
+    monkeypatch.setattr("sessions.consumers.stream.Reading.next", broken)
+    path = f"/v1/sessions/{watched.pk}/events/stream"
+    headers = [(b"host", b"localhost"), (b"x-api-key", api_key.encode())]
+    communicator = HttpCommunicator(application, "GET", path, headers=headers)
+    answer = await response(communicator)
+    assert answer["status"] == 200
+    kind, data, *_ = answer["body"].decode().split("\n")
+    assert kind == "event: error"
+    assert json.loads(data.removeprefix("data: "))["error"]["type"] == "api_error"
 
 
 async def test_everything_else_goes_to_django(workspace, api_key):
