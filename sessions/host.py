@@ -75,6 +75,7 @@ class Host:
         self._look = asyncio.Event()
         self._draining = asyncio.Event()
         self._liveness = Liveness(self.id)
+        self._trust = leases.Trust()
 
     async def run(self) -> None:
         """Work until drained; then hand every lease back."""
@@ -128,9 +129,11 @@ class Host:
         free = self.slots - len(self.work)
         if free <= 0:
             return []
+        now = leases.lease_clock()
+        among = leases.claimable(now, by_time=self._trust.look(now))
         hosts = max(1, self._liveness.count())
-        share = math.ceil(leases.waiting_count() / hosts)
-        return leases.claim(self.id, min(free, share))
+        share = math.ceil(leases.waiting_count(among) / hosts)
+        return leases.claim(self.id, min(free, share), among)
 
     def _begin(self, claim: Claim) -> None:
         work = Work(

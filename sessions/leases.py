@@ -6,6 +6,7 @@ fence, so that whoever held the lease before can no longer write.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -21,6 +22,9 @@ from sessions.models import Session
 
 LEASE_SECONDS = 15.0
 """How long a host that says nothing keeps its sessions, where its death goes unseen."""
+
+JUMP_SECONDS = 5.0
+"""What a lease can spare: by so much a clock may be off, or a look be late."""
 
 RETRY_SECONDS = 2.0
 LONGEST_RETRY = 300.0
@@ -52,7 +56,34 @@ def lease_clock() -> float:
         with connection.cursor() as cursor:
             cursor.execute("SELECT extract(epoch FROM clock_timestamp())")
             return float(cursor.fetchone()[0])
+    return boot_clock()
+
+
+def boot_clock() -> float:
     return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+class Trust:
+    """Whether a host may call leases over by their time.
+
+    PostgreSQL's clock is the wall clock of its machine, and somebody may set it. And
+    while the database was out of reach nobody could renew. After either, everybody
+    gets the time to renew before anybody's sessions are taken for that.
+    """
+
+    def __init__(self) -> None:
+        self._looked = self._offset = -math.inf
+        self._from = math.inf
+
+    def look(self, now: float) -> bool:
+        """Say so of the lease clock's `now`; to be asked at each look for work."""
+        here = boot_clock()
+        is_late = here - self._looked > JUMP_SECONDS
+        has_jumped = abs(now - here - self._offset) > JUMP_SECONDS
+        if is_late or has_jumped:
+            self._from = here + LEASE_SECONDS
+        self._looked, self._offset = here, now - here
+        return here >= self._from
 
 
 @cache
@@ -61,9 +92,15 @@ def boot_id() -> str:
     return Path("/proc/sys/kernel/random/boot_id").read_text().strip()[:8]
 
 
-def claimable(now: float) -> Q:
-    """The condition under which a session may be claimed."""
-    free = Q(owner="") | Q(lease_until__lt=now)
+def claimable(now: float, *, by_time: bool = True) -> Q:
+    """The condition under which a session may be claimed.
+
+    Without `by_time` only what was given back, or held by a host that is known to be
+    dead.
+    """
+    free = Q(owner="") | Q(lease_until__lt=now if by_time else 0)
+    if by_time:  # what nobody renewed since the clock was set back
+        free |= Q(lease_until__gt=now + LEASE_SECONDS + JUMP_SECONDS)
     if connection.vendor == "sqlite":
         free |= ~Q(owner__startswith=boot_id())
     # What lies further ahead than any retry was set before the machine booted anew.
@@ -72,18 +109,19 @@ def claimable(now: float) -> Q:
     return Q(WORKING) & due & free
 
 
-def waiting_count() -> int:
+def waiting_count(among: Q | None = None) -> int:
     """How many sessions wait for a host."""
-    return Session.objects.filter(claimable(lease_clock())).count()
+    return Session.objects.filter(among or claimable(lease_clock())).count()
 
 
-def claim(host: str, limit: int) -> list[Claim]:
+def claim(host: str, limit: int, among: Q | None = None) -> list[Claim]:
     """Take up to `limit` sessions for a host, oldest wait first."""
     if limit < 1:
         return []
     with transaction.atomic():
         now = lease_clock()
-        waiting = Session.objects.filter(claimable(now)).order_by("updated_at")
+        among = among or claimable(now)
+        waiting = Session.objects.filter(among).order_by("updated_at")
         # What another host is just claiming is left to it; SQLite knows one writer.
         found = waiting.select_for_update(skip_locked=True).only(
             "pk", "owner", "fence", "lease_until"

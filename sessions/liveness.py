@@ -19,6 +19,10 @@ from django.db import connection
 
 FRESH_SECONDS = 5.0
 
+RELOCK_SECONDS = 5.0
+"""How long each host may take to hold its advisory lock again once the database,
+which drops all of them, is back."""
+
 
 def hosts_dir() -> Path:
     folder: Path = settings.AGENTSITE.runtime_dir / "hosts"
@@ -39,6 +43,7 @@ class Liveness:
         self._path = _path(host)
         self._handle: int | None = None
         self._locked_on: object = None
+        self._locked_since = 0.0
 
     def begin(self) -> None:
         self._lock_file()
@@ -66,6 +71,7 @@ class Liveness:
         if self._locked_on is not connection.connection:
             _advisory("pg_try_advisory_lock", self.host)
             self._locked_on = connection.connection
+            self._locked_since = _now()
 
     def end(self) -> None:
         self._path.unlink(missing_ok=True)
@@ -86,7 +92,13 @@ class Liveness:
             return True
         if f":{place()}:" in host:
             return True
-        return connection.vendor == "postgresql" and _was_free(host)
+        return self._knows_locks() and _was_free(host)
+
+    def _knows_locks(self) -> bool:
+        """Whether a lock that is free says that its host is dead."""
+        if connection.vendor != "postgresql":
+            return False
+        return _now() - self._locked_since > RELOCK_SECONDS
 
 
 def alive() -> list[dict[str, Any]]:

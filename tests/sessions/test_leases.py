@@ -138,6 +138,53 @@ def test_who_lost_a_session_cannot_put_it_off(held):
     assert held.owner == HOST_B
 
 
+def test_what_a_host_holds_is_not_claimable_by_its_time_where_that_is_in_doubt(held):
+    Session.objects.update(lease_until=1)
+    in_doubt = leases.claimable(leases.lease_clock(), by_time=False)
+    assert leases.claim(HOST_B, 10, in_doubt) == []
+    leases.expire([HOST_A])
+    assert len(leases.claim(HOST_B, 10, in_doubt)) == 1
+
+
+def test_a_lease_from_before_the_clock_was_set_back_is_free(held):
+    Session.objects.update(lease_until=leases.lease_clock() + 3600)
+    assert len(leases.claim(HOST_B, 10)) == 1
+
+
+@pytest.fixture
+def look(monkeypatch):
+    """Trust, asked at a moment of the boot clock about one of the lease clock."""
+    trust = leases.Trust()
+
+    def at(here, now):
+        monkeypatch.setattr(leases, "boot_clock", lambda: here)
+        return trust.look(now)
+
+    return at
+
+
+def steadily(look, since, until, ahead=0.0):
+    return [look(here, here + ahead) for here in range(since, until)]
+
+
+def test_a_host_trusts_the_lease_clock_once_it_has_watched_it(look):
+    assert not any(steadily(look, 100, 115))
+    assert all(steadily(look, 115, 120))
+
+
+@pytest.mark.parametrize("jump", [3600.0, -3600.0])
+def test_a_clock_that_was_set_is_trusted_once_everybody_could_renew(look, jump):
+    steadily(look, 100, 120)
+    assert not any(steadily(look, 120, 135, jump))
+    assert look(135, 135 + jump)
+
+
+def test_after_an_outage_everybody_may_renew_first(look):
+    steadily(look, 100, 120)
+    assert not any(steadily(look, 150, 165))
+    assert look(165, 165)
+
+
 @pytest.mark.skipif(connection.vendor != "sqlite", reason="PostgreSQL plans by values")
 def test_looking_for_work_reads_no_session_that_rests():
     waiting = Session.objects.filter(leases.claimable(5.0)).order_by("updated_at")
