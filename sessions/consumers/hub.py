@@ -22,7 +22,7 @@ from sessions.models import Session
 
 logger = logging.getLogger(__name__)
 
-ROUND = 3.0
+ROUND = 1.0
 """Seconds between two looks at the database without a nudge."""
 
 ASKED_AT_ONCE = 500
