@@ -85,7 +85,7 @@ def create_environment(actor: Actor, params: EnvironmentCreate) -> Environment:
         workspace=actor.workspace,
         name=params.name,
         description=params.description,
-        config=definitions.resolve_environment(),
+        config=definitions.resolve_environment(params.config),
         metadata=params.metadata,
     )
     return _saved(environment)
@@ -104,6 +104,9 @@ def update_environment(
         environment.name = params.name
     if "description" in params.model_fields_set:
         environment.description = params.description
+    environment.config = definitions.resolve_environment(
+        params.config, environment.config
+    )
     if params.metadata:
         environment.metadata = definitions.merged_metadata(
             environment.metadata, params.metadata, empty_deletes=True

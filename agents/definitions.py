@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from agents import networking
 from agents.errors import InvalidRequest
 from agents.http.validation import validate
 from agents.models import AgentVersion
@@ -14,9 +15,11 @@ from agents.params import (
     AgentCreate,
     AgentOverrides,
     AgentUpdate,
+    Cloud,
     CustomTool,
     ModelConfig,
     SandboxTool,
+    SelfHosted,
     ToolDefaults,
     Toolset,
     WebTool,
@@ -148,16 +151,21 @@ def _settings(
     )
 
 
-def resolve_environment() -> Config:
-    """The one config there is so far: what else a caller may say was refused."""
-    return {
-        "type": "cloud",
-        "networking": {"type": "unrestricted"},
-        "packages": {
-            "type": "packages",
-            **{manager: [] for manager in PACKAGE_MANAGERS},
-        },
-    }
+EMPTY_ENVIRONMENT: Config = {
+    "type": "cloud",
+    "networking": networking.UNRESTRICTED,
+    "packages": {"type": "packages", **{name: [] for name in PACKAGE_MANAGERS}},
+}
+
+
+def resolve_environment(
+    said: Cloud | SelfHosted | None = None, before: Config = EMPTY_ENVIRONMENT
+) -> Config:
+    """Return the config in full: what was said, over what there was before."""
+    if not isinstance(said, Cloud):  # the other kind was refused when it was read
+        return dict(before)
+    network = networking.resolved(said.networking, before["networking"])
+    return {**before, "networking": network}
 
 
 def merged_metadata(

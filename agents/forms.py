@@ -77,6 +77,18 @@ class MetadataField(forms.CharField):
         return key.strip(), text.strip()
 
 
+class LinesField(forms.CharField):
+    """A list, one entry a line."""
+
+    widget = forms.Textarea(attrs={"rows": 4, "class": "mono", "spellcheck": "false"})
+
+    def prepare_value(self, value: Any) -> Any:
+        return value if isinstance(value, str) else "\n".join(value or ())
+
+    def clean(self, value: Any) -> list[str]:
+        return [line.strip() for line in (value or "").splitlines() if line.strip()]
+
+
 class ParamsForm(forms.Form):
     """A form whose last check is the API's own: both refuse the same things."""
 
@@ -91,8 +103,9 @@ class ParamsForm(forms.Form):
     def refuse(self, message: str) -> None:
         """Show a refusal at the field it names, or above the form."""
         place, _, said = message.partition(": ")
-        field = place.split(".")[0]
-        if said and field in self.fields:
+        names = [name for name in place.split(".") if name in self.fields]
+        field = names[-1] if names else ""
+        if said and field:
             self.add_error(field, said)
         else:
             self.add_error(None, message)
@@ -260,36 +273,52 @@ class EnvironmentForm(ParamsForm):
         required=False, max_length=2048, widget=forms.Textarea(attrs={"rows": 2})
     )
     networking = forms.ChoiceField(
-        choices=[("unrestricted", "Unrestricted")], widget=forms.RadioSelect
+        choices=[("unrestricted", "Unrestricted"), ("limited", "Limited")],
+        widget=forms.RadioSelect,
+    )
+    allowed_hosts = LinesField(
+        required=False,
+        help_text="One a line. <code>*.example.com</code> stands for every name below"
+        " example.com, and not for example.com itself.",
+    )
+    allow_package_managers = forms.BooleanField(
+        label="Public package registries (apt, cargo, gem, go, npm, pip)",
+        required=False,
+    )
+    allow_mcp_servers = forms.BooleanField(
+        label="The MCP servers of the agent", required=False
     )
     metadata = MetadataField(
         required=False, help_text="For your own programs: one “key: value” a line."
     )
 
     def to_create(self) -> EnvironmentCreate | None:
-        said = self.cleaned_data
-        config = {"type": "cloud", "networking": {"type": said["networking"]}}
-        return self.checked(
-            EnvironmentCreate,
-            {
-                "name": said["name"],
-                "description": said["description"],
-                "config": config,
-                "metadata": said["metadata"],
-            },
-        )
+        return self.checked(EnvironmentCreate, self._said())
 
     def to_update(self, before: Mapping[str, str]) -> EnvironmentUpdate | None:
-        said = self.cleaned_data
+        said = self._said()
         gone = dict.fromkeys(before.keys() - said["metadata"].keys())
         return self.checked(
-            EnvironmentUpdate,
-            {
-                "name": said["name"],
-                "description": said["description"],
-                "metadata": {**said["metadata"], **gone},
-            },
+            EnvironmentUpdate, {**said, "metadata": {**said["metadata"], **gone}}
         )
+
+    def _said(self) -> dict[str, Any]:
+        said = self.cleaned_data
+        return {
+            "name": said["name"],
+            "description": said["description"],
+            "config": {"type": "cloud", "networking": self._network()},
+            "metadata": said["metadata"],
+        }
+
+    def _network(self) -> dict[str, Any]:
+        said = self.cleaned_data
+        limits = ("allowed_hosts", "allow_package_managers", "allow_mcp_servers")
+        limited = said["networking"] == "limited"
+        return {
+            "type": said["networking"],
+            **({name: said[name] for name in limits} if limited else {}),
+        }
 
 
 class ApiKeyForm(forms.Form):

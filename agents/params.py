@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, field_validator
 
 from agents.http.validation import Params, Unbuilt, UnbuiltParams, not_yet
+from agents.networking import Networking
 
 MAX_PAIRS, MAX_KEY, MAX_VALUE = 16, 64, 512
 MAX_SYSTEM = 100_000
@@ -262,17 +263,6 @@ class AgentOverrides(Params):
         if value is None:
             raise ValueError("cannot be null: an agent needs a model")
         return value
-
-
-class Unrestricted(Params):
-    type: Literal["unrestricted"]
-
-
-class Limited(UnbuiltParams):
-    type: Literal["limited"]
-
-
-Networking = Annotated[Unrestricted | Limited, Field(discriminator="type")]
 
 
 class Packages(Params):

@@ -14,6 +14,8 @@ from pydantic import AliasChoices, Field, SecretStr, field_validator, model_vali
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from agentsite import engine
+from sandbox.egress.hosts import checked_host
+from sandbox.egress.policy import split_host
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -73,6 +75,16 @@ class Conf(BaseSettings):
     def _split(cls, value: object) -> object:
         if isinstance(value, str):
             return tuple(part.strip() for part in value.split(",") if part.strip())
+        return value
+
+    @field_validator("private_hosts", mode="after")
+    @classmethod
+    def _hosts_and_ports(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for named in value:
+            try:
+                checked_host(split_host(named)[0])
+            except ValueError as error:
+                raise ValueError(f"AGENTSITE_PRIVATE_HOSTS: {error}") from None
         return value
 
     @field_validator("home", mode="after")

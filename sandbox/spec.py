@@ -42,10 +42,23 @@ class FileMount:
 
 
 @dataclass(frozen=True, kw_only=True)
-class NetworkPolicy:
-    """What a sandbox may reach. `private_hosts` are `host` or `host:port`."""
+class AllowedHost:
+    """A host, or `*.` and a domain, and which rule allows it."""
 
-    mode: Literal["unrestricted"] = "unrestricted"
+    pattern: str
+    rule: Literal["allowed_hosts", "package_managers", "mcp_servers", "session"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkPolicy:
+    """What a sandbox may reach.
+
+    A limited one reaches only what is allowed. `private_hosts` (`host` or `host:port`)
+    may have addresses that are refused otherwise; they are not thereby allowed.
+    """
+
+    mode: Literal["unrestricted", "limited"] = "unrestricted"
+    allowed: tuple[AllowedHost, ...] = ()
     private_hosts: tuple[str, ...] = ()
 
 

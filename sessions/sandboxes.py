@@ -23,11 +23,12 @@ from sandbox.errors import (
     ProvisionFailed,
 )
 from sandbox.images import base_image_tag
-from sandbox.spec import FileMount, NetworkPolicy, SandboxSpec
+from sandbox.spec import FileMount, SandboxSpec
 from sessions.harness.anthropic_model import AnthropicModel
 from sessions.harness.contract import Harness
 from sessions.harness.loop import run_turn
 from sessions.harness.model import Model
+from sessions.network import policy_for
 from sessions.opened import Opened
 
 LOOK_SECONDS = 1.0
@@ -108,7 +109,7 @@ def spec_of(opened: Opened) -> SandboxSpec:
         files=tuple(
             FileMount(path=path, source=source) for path, source in opened.files
         ),
-        network=NetworkPolicy(private_hosts=settings.AGENTSITE.private_hosts),
+        network=policy_for(opened.session),
     )
 
 

@@ -14,6 +14,8 @@ from agents.lookup import find_environment, rows
 from agents.models import Act, Environment
 from agents.views.access import PageRequest, acted, page
 
+AT_FIRST = {"networking": "unrestricted", "allow_package_managers": True}
+
 
 @page()
 def index(request: PageRequest) -> HttpResponse:
@@ -30,7 +32,7 @@ def index(request: PageRequest) -> HttpResponse:
 
 @page(Act.BUILD, "GET", "HEAD", "POST")
 def create(request: PageRequest) -> HttpResponse:
-    form = EnvironmentForm(request.POST or None, initial={"networking": "unrestricted"})
+    form = EnvironmentForm(request.POST or None, initial=AT_FIRST)
     if request.method == "POST" and form.is_valid():
         made = _saved(request, form, None)
         if made:
@@ -45,6 +47,7 @@ def show(request: PageRequest, environment_id: str) -> HttpResponse:
     sessions = environment.sessions
     context = {
         "environment": environment,
+        "network": environment.config["networking"],
         "wire": serialise.environment(environment),
         "session_count": sessions.count(),
         "recent": sessions.order_by("-created_at")[:8],
@@ -67,10 +70,12 @@ def edit(request: PageRequest, environment_id: str) -> HttpResponse:
 
 
 def _initial(environment: Environment) -> dict[str, object]:
+    network = environment.config["networking"]
     return {
         "name": environment.name,
         "description": environment.description or "",
-        "networking": environment.config["networking"]["type"],
+        **network,
+        "networking": network["type"],
         "metadata": environment.metadata,
     }
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 import h11
 
-from sandbox.egress.policy import Target, plain_host, split_host
+from sandbox.egress.policy import Target, split_host, target_of
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -24,11 +24,11 @@ def connect_target(request: h11.Request) -> Target:
     text = request.target.decode("ascii", "replace")
     try:
         host, port = split_host(text)
+        if port is None:
+            raise Malformed(f"CONNECT needs a port, not {text[:200]!r} alone.")
+        return target_of(host, port)
     except ValueError as error:
         raise Malformed(f"CONNECT needs host:port, not {text[:200]!r}.") from error
-    if port is None:
-        raise Malformed(f"CONNECT needs a port, not {text[:200]!r} alone.")
-    return Target(host=host, port=port)
 
 
 def plain_target(request: h11.Request) -> tuple[Target, str]:
@@ -36,16 +36,20 @@ def plain_target(request: h11.Request) -> tuple[Target, str]:
     text = request.target.decode("ascii", "replace")
     try:
         url = urlsplit(text)
-        host, port = url.hostname, url.port or 80
+        if url.scheme != "http" or not url.hostname:
+            raise Malformed(
+                f"{text[:200]!r} is not an http:// URL: a proxy takes whole URLs, and "
+                "CONNECT for https."
+            )
+        target = target_of(url.hostname, url.port or 80)
     except ValueError as error:
         raise Malformed(f"{text[:200]!r} is not a URL.") from error
-    if url.scheme != "http" or not host:
-        raise Malformed(
-            f"{text[:200]!r} is not an http:// URL: a proxy takes whole URLs, and "
-            "CONNECT for https."
-        )
-    path = text.split("://", 1)[1].partition("/")[2].partition("#")[0]
-    return Target(host=plain_host(host), port=port), f"/{path}"
+    return target, path_of(url)
+
+
+def path_of(url: SplitResult) -> str:
+    """Return what follows the host, as it was written."""
+    return (url.path or "/") + (f"?{url.query}" if url.query else "")
 
 
 def host_agrees(request: h11.Request, target: Target, default_port: int) -> bool:

@@ -12,7 +12,7 @@ import h11
 
 from sandbox.egress import messages
 from sandbox.egress.messages import Malformed
-from sandbox.egress.policy import Target, Verdict, judge
+from sandbox.egress.policy import Target, Verdict, judge_addresses, judge_name
 from sandbox.egress.records import Record, Sink
 from sandbox.egress.resolve import Resolver, Unreachable, Unresolvable, dial
 from sandbox.egress.splice import IDLE_SECONDS, Peer, Traffic, part, splice
@@ -27,12 +27,20 @@ class Refused(Exception):
     """A request that gets an answer from the proxy itself."""
 
     def __init__(
-        self, status: int, sentence: str, *, kind: Literal["refused", "failed"]
+        self,
+        status: int,
+        sentence: str,
+        *,
+        kind: Literal["refused", "failed"],
+        rule: str,
+        advice: str = "",
     ) -> None:
         super().__init__(sentence)
         self.status = status
         self.sentence = sentence
         self.kind = kind
+        self.rule = rule
+        self.advice = advice
 
 
 @dataclass(kw_only=True)
@@ -43,6 +51,7 @@ class Exchange:
     method: str
     path: str | None
     rule: str = ""
+    reason: str = ""
     verdict: Literal["allowed", "refused", "failed"] = "allowed"
     traffic: Traffic = field(default_factory=Traffic)
     began: float = field(default_factory=time.monotonic)
@@ -56,6 +65,7 @@ class Exchange:
             path=self.path,
             verdict=self.verdict,
             rule=self.rule,
+            reason=self.reason,
             bytes_up=self.traffic.up,
             bytes_down=self.traffic.down,
             seconds=round(time.monotonic() - self.began, 3),
@@ -134,11 +144,13 @@ class Proxying:
         try:
             return await self.passed(request, exchange)
         except Refused as refused:
-            exchange.verdict, exchange.rule = refused.kind, refused.sentence
-            await self.answer(refused.status, refused.sentence)
+            exchange.verdict, exchange.rule = refused.kind, refused.rule
+            exchange.reason = refused.sentence
+            await self.answer(refused.status, refused.sentence, refused.advice)
             return False
         except (OSError, TimeoutError, h11.ProtocolError) as error:
-            exchange.verdict, exchange.rule = "failed", f"broken off: {error!r}"
+            exchange.verdict, exchange.rule = "failed", "broken_off"
+            exchange.reason = f"broken off: {error!r}"
             raise
         finally:
             self.sink.take(exchange.record(self.session_id))
@@ -156,9 +168,9 @@ class Proxying:
         default_port = exchange.target.port if tunnel else 80
         if not messages.host_agrees(request, exchange.target, default_port):
             sentence = f"The Host header does not name {exchange.target}."
-            raise Refused(421, sentence, kind="refused")
+            raise Refused(421, sentence, kind="refused", rule="host_header")
         verdict = await self.verdict(exchange.target)
-        exchange.rule = verdict.rule
+        exchange.rule, exchange.reason = verdict.rule, verdict.reason
         far = await self.dialled(exchange.target, verdict)
         try:
             if tunnel:
@@ -169,23 +181,21 @@ class Proxying:
             far.writer.close()
 
     async def verdict(self, target: Target) -> Verdict:
+        policy = self.policy()
+        by_name = accepted(target, judge_name(policy, target))
         try:
             addresses = await self.resolver.addresses(target.host, target.port)
         except Unresolvable as error:
             sentence = f"Egress to {target} failed: {error}."
-            raise Refused(502, sentence, kind="failed") from error
-        verdict = judge(self.policy(), target, addresses)
-        if not verdict.allowed:
-            sentence = f"Egress to {target} is refused: {verdict.rule}."
-            raise Refused(403, sentence, kind="refused")
-        return verdict
+            raise Refused(502, sentence, kind="failed", rule="no_address") from error
+        return accepted(target, judge_addresses(policy, target, by_name, addresses))
 
     async def dialled(self, target: Target, verdict: Verdict) -> Peer:
         try:
             reader, writer = await dial(verdict.addresses, target.port)
         except Unreachable as error:
             sentence = f"Egress to {target} failed: {error}."
-            raise Refused(504, sentence, kind="failed") from error
+            raise Refused(504, sentence, kind="failed", rule="no_answer") from error
         return Peer(reader=reader, writer=writer)
 
     async def tunnelled(self, far: Peer, exchange: Exchange) -> None:
@@ -196,11 +206,11 @@ class Proxying:
         exchange.traffic.up += len(early)
         await splice(self.near.peer, far, exchange.traffic)
 
-    async def answer(self, status: int, sentence: str) -> None:
+    async def answer(self, status: int, sentence: str, advice: str = "") -> None:
         """Answer from the proxy itself; many clients show only the reason."""
         if self.near.http.our_state not in {h11.IDLE, h11.SEND_RESPONSE}:
             return
-        body = f"{sentence}\n".encode("ascii", "replace")
+        body = f"{sentence} {advice}".strip().encode("ascii", "replace") + b"\n"
         headers = [
             ("Content-Type", "text/plain; charset=utf-8"),
             ("Content-Length", str(len(body))),
@@ -211,6 +221,16 @@ class Proxying:
         await self.near.send(response)
         await self.near.send(h11.Data(data=body))
         await self.near.send(h11.EndOfMessage())
+
+
+def accepted(target: Target, verdict: Verdict) -> Verdict:
+    """Return a verdict that allows. Raises Refused."""
+    if verdict.allowed:
+        return verdict
+    sentence = f"Egress to {target} is refused: {verdict.reason}."
+    raise Refused(
+        403, sentence, kind="refused", rule=verdict.rule, advice=verdict.advice
+    )
 
 
 class Forwarding:

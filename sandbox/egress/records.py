@@ -20,7 +20,8 @@ def now() -> str:
 class Record:
     """One request: where it went, what became of it and why.
 
-    `path` is without its query, which may hold secrets.
+    `rule` is the word for what decided, `reason` the sentence. `path` is without its
+    query, which may hold secrets.
     """
 
     session_id: str
@@ -30,6 +31,7 @@ class Record:
     path: str | None
     verdict: Literal["allowed", "refused", "failed"]
     rule: str
+    reason: str
     bytes_up: int
     bytes_down: int
     seconds: float

@@ -139,6 +139,33 @@ def test_an_environment_keeps_null_and_the_empty_description_apart(client):
     assert update(made.id, metadata={"a": "", "b": None}).metadata == {}
 
 
+def test_a_limited_network_keeps_what_an_update_leaves_out(client):
+    cloud = {"type": "cloud"}
+    made = client.beta.environments.create(
+        name="limited",
+        config={
+            **cloud,
+            "networking": {"type": "limited", "allowed_hosts": ["A.EXAMPLE"]},
+        },
+    )
+    network = made.config.networking
+    assert network.allowed_hosts == ["a.example"]
+    assert (network.allow_mcp_servers, network.allow_package_managers) == (False, False)
+
+    def updated(**networking):
+        changed = client.beta.environments.update(
+            made.id, config={**cloud, "networking": networking}
+        )
+        return changed.config.networking
+
+    more = updated(type="limited", allow_package_managers=True, allowed_hosts=None)
+    assert (more.allowed_hosts, more.allow_package_managers) == (["a.example"], True)
+    assert updated(type="limited", allowed_hosts=[]).allow_package_managers is True
+    assert client.beta.environments.update(made.id, config=cloud).config.networking.type
+    assert updated(type="unrestricted").type == "unrestricted"
+    assert updated(type="limited").allowed_hosts == []
+
+
 def test_two_environments_of_a_workspace_have_two_names(client, stranger):
     client.beta.environments.create(name="twice")
     with pytest.raises(anthropic.ConflictError, match="twice"):

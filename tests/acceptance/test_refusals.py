@@ -163,7 +163,6 @@ def test_what_is_not_built_is_not_stored(http, more):
     "config",
     [
         {"type": "self_hosted"},
-        {"type": "cloud", "networking": {"type": "limited", "allowed_hosts": []}},
         {"type": "cloud", "packages": {"pip": ["polars"]}},
     ],
 )
@@ -171,6 +170,26 @@ def test_an_environment_that_cannot_be_obeyed_is_refused(http, config):
     body = {"name": "unbuilt", "config": config}
     error = refused(http.post("/v1/environments", json=body), 400, "config")
     assert error["message"].endswith("not supported yet")
+
+
+@pytest.mark.parametrize(
+    ("network", "said"),
+    [
+        ({"type": "limited", "allowed_hosts": ["https://a.example"]}, "a scheme"),
+        ({"type": "limited", "allowed_hosts": ["*"]}, "unrestricted"),
+        ({"type": "limited", "allowed_hosts": ["a.example:443"]}, "a port"),
+        ({"type": "limited", "allowed_hosts": "a.example"}, "list"),
+        ({"type": "limited", "allowed_hosts": ["a"] * 257}, "256"),
+        ({"type": "limited", "blocked_hosts": []}, "unknown field"),
+        ({"type": "unrestricted", "allowed_hosts": []}, "unknown field"),
+        ({"type": "none"}, "unrestricted"),
+    ],
+)
+def test_a_network_that_makes_no_sense_is_refused(http, network, said):
+    config = {"type": "cloud", "networking": network}
+    body = {"name": "odd network", "config": config}
+    error = refused(http.post("/v1/environments", json=body), 400, "config.networking")
+    assert said in error["message"]
 
 
 def test_null_and_empty_pass_where_a_thing_is_not_built(http):

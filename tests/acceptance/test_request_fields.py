@@ -7,7 +7,7 @@ from anthropic import types
 from anthropic.types import beta
 from anthropic.types.beta import agents, sessions
 
-from agents import params
+from agents import networking, params
 from agents.api.agents import AgentQuery, AgentsQuery
 from agents.api.environments import EnvironmentsQuery
 from agents.api.files import FilesQuery
@@ -37,6 +37,7 @@ HEADERS = {"betas", "workspace_id"}
         (beta.EnvironmentUpdateParams, params.EnvironmentUpdate),
         (beta.EnvironmentListParams, EnvironmentsQuery),
         (beta.BetaCloudConfigParams, params.Cloud),
+        (beta.BetaLimitedNetworkParams, networking.Limited),
         (beta.BetaPackagesParams, params.Packages),
         (beta.SessionCreateParams, session_params.SessionCreate),
         (beta.SessionUpdateParams, session_params.SessionUpdate),

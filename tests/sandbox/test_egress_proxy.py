@@ -19,7 +19,7 @@ from sandbox.egress.paths import EgressPaths
 from sandbox.egress.records import Record, RecordFile
 from sandbox.egress.server import EgressServer
 from sandbox.errors import EgressUnavailable
-from sandbox.spec import NetworkPolicy
+from sandbox.spec import AllowedHost, NetworkPolicy
 from tests.sandbox.places import until
 
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -283,7 +283,8 @@ async def test_a_refusal_is_a_readable_403(
     assert rule in body
     [record] = egress.sink.records
     assert record.verdict == "refused"
-    assert rule in record.rule
+    assert rule in record.reason
+    assert record.rule == "address"
 
 
 async def test_a_host_header_that_names_another_host_is_refused(egress: Egress) -> None:
@@ -353,6 +354,50 @@ async def test_the_address_that_was_judged_is_the_one_dialled(
         answer = await egress.whole(request.encode() + b"\r\nConnection: close\r\n\r\n")
     assert b"200 OK" in answer
     assert asked == ["git.example"]
+
+
+async def test_a_name_that_is_not_allowed_is_refused_and_never_looked_up(
+    egress: Egress, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(resolve, "look_up", lambda host, port: asked.append(host))
+    await egress.client.open("sesn_1", NetworkPolicy(mode="limited"))
+    answer = await egress.whole(b"CONNECT secret.evil.example:443 HTTP/1.0\r\n\r\n")
+    status, _, body = answer.decode().partition("\r\n\r\n")
+    assert status.startswith("HTTP/1.1 403 ")
+    assert "secret.evil.example is not among the hosts" in body
+    assert "allow secret.evil.example" in body
+    assert asked == []
+    [record] = egress.sink.records
+    assert (record.verdict, record.rule) == ("refused", "not_allowed")
+
+
+async def test_a_limited_session_reaches_what_is_allowed(
+    egress: Egress, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resolve, "look_up", lambda *_: ("127.0.0.1",))
+    allowed = (AllowedHost(pattern="*.example", rule="session"),)
+    policy = NetworkPolicy(
+        mode="limited", allowed=allowed, private_hosts=("git.example",)
+    )
+    async with upstream(echo_request) as port:
+        await egress.client.open("sesn_1", policy)
+        request = f"GET http://git.example:{port}/ HTTP/1.0\r\n\r\n"
+        assert b"200 OK" in await egress.whole(request.encode())
+    [record] = egress.sink.records
+    assert (record.verdict, record.rule) == ("allowed", "session")
+    assert record.reason.startswith("*.example, in what was allowed for this session")
+
+
+@pytest.mark.parametrize(
+    "target",
+    ["a.example%00.evil:443", "user@a.example:443", "a_b!.example:443", "[::1:443"],
+)
+async def test_a_target_that_can_be_read_in_two_ways_is_a_400(
+    egress: Egress, target: str
+) -> None:
+    answer = await egress.whole(f"CONNECT {target} HTTP/1.0\r\n\r\n".encode())
+    assert answer.startswith(b"HTTP/1.1 400 ")
 
 
 async def test_a_host_that_does_not_answer_is_a_504(egress: Egress) -> None:
@@ -440,6 +485,7 @@ def test_records_are_lines_in_a_file_of_bounded_size(tmp_path: Path) -> None:
         path=None,
         verdict="allowed",
         rule="unrestricted",
+        reason="the network is unrestricted",
         bytes_up=1,
         bytes_down=2,
         seconds=0.1,

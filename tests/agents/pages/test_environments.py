@@ -32,9 +32,37 @@ def test_a_name_is_taken_once(as_alice, environment):
     assert "exists in this workspace" in answer.content.decode()
 
 
-def test_a_network_that_is_not_offered_is_refused(as_alice):
-    answer = as_alice.post("/environments/new", SAID | {"networking": "limited"})
+def test_a_limited_network_is_made_and_changed_in_the_form(as_alice):
+    limited = {
+        "networking": "limited",
+        "allowed_hosts": "PyPI.org\n\n *.example.com\npypi.org",
+        "allow_package_managers": "on",
+    }
+    as_alice.post("/environments/new", SAID | limited)
+    environment = Environment.objects.get()
+    assert environment.config["networking"] == {
+        "type": "limited",
+        "allowed_hosts": ["pypi.org", "*.example.com"],
+        "allow_mcp_servers": False,
+        "allow_package_managers": True,
+    }
+    here = f"/environments/{environment.pk}"
+    assert "*.example.com" in as_alice.get(here).content.decode()
+    assert "*.example.com" in as_alice.get(f"{here}/edit").content.decode()
+    as_alice.post(f"{here}/edit", SAID | {"networking": "limited"})
+    environment.refresh_from_db()
+    assert environment.config["networking"]["allowed_hosts"] == []
+    assert environment.config["networking"]["allow_package_managers"] is False
+    as_alice.post(f"{here}/edit", SAID)
+    environment.refresh_from_db()
+    assert environment.config["networking"] == {"type": "unrestricted"}
+
+
+def test_a_host_that_is_none_is_refused_at_its_field(as_alice):
+    limited = {"networking": "limited", "allowed_hosts": "https://pypi.org"}
+    answer = as_alice.post("/environments/new", SAID | limited)
     assert answer.status_code == 422
+    assert "without a scheme" in answer.context["form"].errors["allowed_hosts"][0]
     assert not Environment.objects.exists()
 
 

@@ -1,0 +1,96 @@
+"""What an environment's sandboxes may reach: checked, and spelled out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, Field
+
+from agents.http.validation import Params
+from sandbox.egress.hosts import checked_pattern
+from sandbox.egress.package_hosts import package_hosts
+from sandbox.spec import AllowedHost, NetworkPolicy
+
+MOST_HOSTS = 256
+
+
+def _each_once(hosts: list[str] | None) -> list[str] | None:
+    return None if hosts is None else list(dict.fromkeys(hosts))
+
+
+Host = Annotated[str, AfterValidator(checked_pattern)]
+Hosts = Annotated[list[Host], Field(max_length=MOST_HOSTS)]
+
+
+class Unrestricted(Params):
+    type: Literal["unrestricted"]
+
+
+class Limited(Params):
+    """Null is as good as absent: on an update both keep what was there."""
+
+    type: Literal["limited"]
+    allowed_hosts: Annotated[Hosts | None, AfterValidator(_each_once)] = None
+    allow_mcp_servers: bool | None = None
+    allow_package_managers: bool | None = None
+
+
+Networking = Annotated[Unrestricted | Limited, Field(discriminator="type")]
+
+UNRESTRICTED: dict[str, Any] = {"type": "unrestricted"}
+NOTHING: dict[str, Any] = {
+    "type": "limited",
+    "allowed_hosts": [],
+    "allow_mcp_servers": False,
+    "allow_package_managers": False,
+}
+
+
+def resolved(
+    said: Unrestricted | Limited | None, before: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return the network in full: what was said, over what there was before."""
+    if said is None:
+        return dict(before)
+    if isinstance(said, Unrestricted):
+        return dict(UNRESTRICTED)
+    kept = before if before["type"] == "limited" else {}
+    return {**NOTHING, **kept, **said.model_dump(exclude_none=True)}
+
+
+def policy_of(
+    networking: Mapping[str, Any],
+    *,
+    mcp_servers: Sequence[Mapping[str, Any]] = (),
+    session_hosts: Sequence[str] = (),
+    private_hosts: tuple[str, ...] = (),
+) -> NetworkPolicy:
+    """Return what the egress proxy is told of a session.
+
+    `session_hosts` were allowed for this session alone.
+    """
+    if networking["type"] == "unrestricted":
+        return NetworkPolicy(private_hosts=private_hosts)
+    packages = package_hosts() if networking["allow_package_managers"] else ()
+    servers = mcp_servers if networking["allow_mcp_servers"] else ()
+    return NetworkPolicy(
+        mode="limited",
+        allowed=(
+            *(_allowed(host, "allowed_hosts") for host in networking["allowed_hosts"]),
+            *(_allowed(host, "session") for host in session_hosts),
+            *(_allowed(host, "mcp_servers") for host in _hosts_of(servers)),
+            *(_allowed(host, "package_managers") for host in packages),
+        ),
+        private_hosts=private_hosts,
+    )
+
+
+def _allowed(pattern: str, rule: Any) -> AllowedHost:
+    return AllowedHost(pattern=pattern, rule=rule)
+
+
+def _hosts_of(servers: Sequence[Mapping[str, Any]]) -> list[str]:
+    hosts = (urlsplit(str(server.get("url") or "")).hostname for server in servers)
+    return [host for host in hosts if host]
