@@ -202,6 +202,9 @@ def cancel_asks(thread: Thread) -> bool:
     """
     if not (results := _cancelled(thread)):
         return False
+    log.take_in(
+        thread.session_id, thread_id=thread.pk, types=[EventType.USER_TOOL_CONFIRMATION]
+    )  # what was said of some of them is over too
     _append(thread, [*results, *_rests_for(thread, END_TURN)])
     return True
 

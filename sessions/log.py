@@ -131,11 +131,13 @@ def _default_thread(
 def take_in(
     session_id: str,
     *,
-    fence: int,
+    fence: int | None = None,
     thread_id: str | None = None,
     types: Iterable[EventType] = INPUT,
 ) -> list[Record]:
     """Take queued input in, one thread's or all: each gets its position and its time.
+
+    The fence is the host's; without one the caller holds the session's row.
 
     Raises:
         Fenced: the lease has moved on.
@@ -175,8 +177,8 @@ def _turn_began(session_id: str, thread_id: str | None) -> int:
     return running.aggregate(seq=Min("seq"))["seq"] or 0
 
 
-def _taken(session_id: str, rows: QuerySet[Event], fence: int) -> list[Record]:
-    waiting = list(rows)  # only who holds the fence takes in: no lock for the look
+def _taken(session_id: str, rows: QuerySet[Event], fence: int | None) -> list[Record]:
+    waiting = list(rows)  # only one at a time takes in: no lock for the look
     if not waiting:
         return []
     with transaction.atomic(savepoint=False):

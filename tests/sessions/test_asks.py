@@ -463,3 +463,17 @@ async def test_the_same_word_twice_in_one_request_counts_once(
         await until(seen(session, "agent.message"))
         await is_idle(session)
     assert len(await events(session, "user.tool_confirmation")) == 1
+
+
+async def test_a_word_given_before_the_stop_does_not_wait_for_ever(
+    actor, agent, environment, hands
+):
+    session = await asked(actor, agent, environment, bash("echo 1"), bash("echo 2"))
+    async with hosting(hands):
+        await is_idle(session)
+        first, second = await waiting(session)
+        await send(actor, session, [word(first)])
+        await send(actor, session, [word(second), STOP])
+    assert not await sync_to_async(log.queued_types)(session.pk)
+    assert not hands.provider.executed
+    assert len(await result_texts(session)) == 2
