@@ -46,6 +46,7 @@ def receive(session: Session, drafts: Sequence[Draft]) -> list[Record]:
     """
     _refuse_flood(session, drafts)
     mail = _Mail.of(session)
+    _refuse_unanswering_system_text(mail.primary, drafts)
     sorted_in = [mail.sort(draft) for draft in drafts]
     written = log.append(session.pk, sorted_in)
     _refuse_second_thoughts(sorted_in, written)
@@ -64,6 +65,22 @@ def _refuse_flood(session: Session, drafts: Sequence[Draft]) -> None:
         raise InvalidRequest(
             f"session {session.pk} has {MOST_QUEUED} messages waiting: send more when the"
             " agent has taken them in"
+        )
+
+
+def _refuse_unanswering_system_text(
+    primary: Thread, drafts: Sequence[Draft]
+) -> None:
+    """Beside calls that wait it may only accompany a result: no turn begins before."""
+    *others, last = drafts
+    if not isinstance(last.payload, SystemMessage):
+        return
+    if not lifecycle.waits_for_answers(primary):
+        return
+    if not others or not isinstance(others[-1].payload, UserCustomToolResult):
+        raise InvalidRequest(
+            f"session {primary.session_id} waits for answers: until it has them a"
+            " system.message may only follow a result in the same request"
         )
 
 

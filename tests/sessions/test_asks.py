@@ -477,3 +477,22 @@ async def test_a_word_given_before_the_stop_does_not_wait_for_ever(
     assert not await sync_to_async(log.queued_types)(session.pk)
     assert not hands.provider.executed
     assert len(await result_texts(session)) == 2
+
+
+async def test_system_text_beside_an_ask_comes_only_with_an_answer(
+    actor, agent, environment, hands
+):
+    brief = SystemMessage(content=[{"type": "text", "text": "Be brief."}])
+    text = Draft(payload=brief, queued=True)
+    session = await asked(actor, agent, environment, bash("echo hi"), weather("Rome"))
+    async with hosting(hands):
+        await is_idle(session)
+        command, custom = await waiting(session)
+        with pytest.raises(InvalidRequest, match="waits for answers"):
+            await send(actor, session, [message("And hurry."), text])
+        assert not await sync_to_async(log.queued_types)(session.pk)
+        await send(actor, session, [answer(custom), text])
+        await send(actor, session, [word(command)])
+        await until(seen(session, "agent.message"))
+        await is_idle(session)
+    assert len(await events(session, "system.message")) == 1
