@@ -525,10 +525,6 @@ def _running(row: Session | Thread) -> dict[str, Any]:
     return {"running_since": row.running_since or timezone.now()}
 
 
-def _waiting(row: Session | Thread) -> dict[str, Any]:
-    return {}
-
-
 def _stopped(row: Session | Thread) -> dict[str, Any]:
     return {
         "running_since": None,
@@ -539,11 +535,11 @@ def _stopped(row: Session | Thread) -> dict[str, Any]:
 
 _CLOCKS = {
     Status.RUNNING: _running,
-    Status.RESCHEDULING: _waiting,
+    Status.RESCHEDULING: _stopped,
     Status.IDLE: _stopped,
     Status.TERMINATED: _stopped,
 }
-"""What changes on the clocks of a row with its status."""
+"""What changes on the clocks of a row with its status: only running is working time."""
 
 
 # Drafts.

@@ -65,8 +65,8 @@ def tool_call(call: Call) -> dict[str, Any]:
 def thread(row: Thread) -> dict[str, Any]:
     agent = {**row.agent_snapshot}
     agent.pop("multiagent", None)
-    began = row.running_since is not None or row.active_seconds > 0
-    rested = began and row.running_since is None
+    rested = row.active_seconds > 0
+    began = rested or row.running_since is not None
     return {
         "type": "session_thread",
         "id": row.id,

@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from agents.models import ModelPrice, UnitPrice
 from agents.models.price import CENT
-from sessions import actions, leases, lifecycle, log
+from sessions import actions, leases, lifecycle, log, threads
 from sessions.api import serialise
 from sessions.consumers.rows import standings
 from sessions.events import Draft, ModelRequestEnd, UserMessage
@@ -143,6 +143,51 @@ def test_running_time_is_paid_for_by_the_session_and_by_no_thread(held):
     UnitPrice.objects.update(price=99)  # for hours to come
     assert dollars(held)["amount"] == "4"
     assert usage_of(held.threads.get())["list_cost"] is None
+
+
+def running_for(session, **more):
+    """Set the clocks of a session and its threads back, as if that time had passed."""
+    since = timezone.now() - timedelta(**more)
+    rows = (Session.objects.filter(pk=session.pk), session.threads.all())
+    for row in rows:
+        row.exclude(running_since=None).update(running_since=since)
+    session.refresh_from_db()
+
+
+def seconds(row):
+    row.refresh_from_db()
+    return round(usage_of(row)["active_seconds"])
+
+
+def test_what_waits_for_a_retry_does_not_run(held):
+    UnitPrice.objects.update_or_create(unit="running_hour", defaults={"price": "36"})
+    primary = held.threads.get()
+    running_for(held, seconds=100)
+    lifecycle.reschedule(held.pk, fence=1)
+    running_for(held, seconds=3600)
+    assert seconds(held) == seconds(primary) == 100
+    assert dollars(held)["amount"] == "100"
+    lifecycle.go_on(held.pk, fence=1)
+    running_for(held, seconds=20)
+    lifecycle.finish(held.pk, fence=1)
+    assert seconds(held) == seconds(primary) == 120
+    assert dollars(held)["amount"] == "120"
+
+
+def test_time_in_which_two_threads_run_counts_once_for_the_session(held):
+    (primary,) = held.threads.all()
+    agent = {**primary.agent_snapshot, "name": "Scout"}
+    child_id = threads.create(
+        held.pk, agent, GO.content, fence=1, thread_id=primary.pk
+    )
+    child = Thread.objects.get(pk=child_id)
+    running_for(held, seconds=50)
+    lifecycle.finish(held.pk, fence=1, thread_id=primary.pk)
+    running_for(held, seconds=80)  # the child's went on
+    log.take_in(held.pk, fence=1, thread_id=child.pk)
+    lifecycle.finish(held.pk, fence=1, thread_id=child.pk)
+    assert (seconds(primary), seconds(child)) == (50, 80)
+    assert seconds(held) == 80
 
 
 def test_a_list_of_working_sessions_looks_a_price_up_once(
