@@ -169,7 +169,8 @@ def _apply(session: Session, changes: Mapping[str, Any]) -> dict[str, Any]:
     if "metadata" in changes:
         merged = definitions.merged_metadata(session.metadata, changes["metadata"])
         if merged != session.metadata:
-            changed["metadata"] = session.metadata = merged
+            session.metadata = merged
+            changed["metadata"] = merged or None  # cleared: not said, as in the field
     if "agent" in changes and (agent := _new_agent(session, changes["agent"])):
         changed["agent"] = agent
     if "budget" in changes and _set_budget(session, changes["budget"]):

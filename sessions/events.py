@@ -239,7 +239,7 @@ class SessionUpdated(Payload):
     type = EventType.SESSION_UPDATED
     agent: Mapping[str, Any] | None = None
     metadata: Mapping[str, str] | None = None
-    title: str | None = None
+    title: str | Unset | None = UNSET  # null: it has none any more
     budget: Mapping[str, Any] | Unset | None = UNSET  # null: it was removed
 
 

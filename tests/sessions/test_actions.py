@@ -9,7 +9,7 @@ import pytest
 from agents.actors import Actor
 from agents.errors import Conflict, Forbidden, InvalidRequest, NotFound
 from agents.models import File, ModelAlias
-from sessions import actions, leases
+from sessions import actions, leases, log
 from sessions.events import Draft, UserMessage
 from sessions.models import Event, Session, Status
 
@@ -155,6 +155,17 @@ def test_deleting_takes_events_and_files_along(actor, agent, environment, file):
     assert file.path.exists()
 
 
+sent_updates = pytest.mark.parametrize(
+    ("sent", "told"),
+    [
+        ({"title": "New", "metadata": {"a": "1"}}, {"title": "New"}),
+        ({"title": None}, {"title": None}),
+        ({"metadata": {"b": "2"}}, {"metadata": {"a": "1", "b": "2"}}),
+        ({"metadata": {"a": None}}, {}),  # cleared to empty: as in the field
+    ],
+)
+
+
 def test_metadata_is_merged_and_null_deletes(actor, session):
     actions.update_session(actor, session, {"metadata": {"a": "1", "b": "2"}})
     actions.update_session(actor, session, {"metadata": {"a": None}})
@@ -165,6 +176,16 @@ def test_metadata_is_merged_and_null_deletes(actor, session):
 def test_an_update_that_changes_nothing_leaves_no_event(actor, session):
     actions.update_session(actor, session, {"title": session.title})
     assert not Event.objects.exists()
+
+
+@sent_updates
+def test_an_update_tells_what_changed_and_nothing_else(actor, session, sent, told):
+    actions.update_session(actor, session, {"title": "Old", "metadata": {"a": "1"}})
+    actions.update_session(actor, session, sent)
+    (_, event) = Event.objects.filter(type="session.updated").order_by("seq")
+    wire = log.record_of(event).wire()
+    assert wire.keys() - told.keys() == {"id", "type", "processed_at"}
+    assert {name: wire[name] for name in told} == told
 
 
 def test_the_agents_tools_change_only_while_idle(actor, session):

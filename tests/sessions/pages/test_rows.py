@@ -360,3 +360,18 @@ def test_a_custom_call_is_answered_once():
     )
     assert 'name="answer"' not in shown(call, result)
     assert "Sun" in shown(call, result)
+
+
+@pytest.mark.parametrize(
+    ("payload", "said", "unsaid"),
+    [
+        ({"title": "New"}, "Title is now “New”", "removed"),
+        ({"title": None}, "The title was removed", "Title is now"),
+        ({"metadata": {"a": "1"}}, "Metadata changed", "itle"),
+        ({}, "The metadata was cleared", "itle"),
+    ],
+)
+def test_an_update_is_said_in_words(payload, said, unsaid):
+    html = row("session.updated", **payload)
+    assert said in html
+    assert unsaid not in html.split("</time>")[-1]
