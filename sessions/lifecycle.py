@@ -175,7 +175,10 @@ def _rest_thread(thread: Thread, ending: Ending) -> list[Draft]:
     """Set a thread idle; return what tells of it and of its session."""
     _change(thread, WORKING, Status.IDLE, ending.stop_reason)
     idle = ThreadStatusIdle(**_naming(thread), **_why(ending))
-    return [_on(thread, idle), *_settle(thread.session, ending)]
+    told = _settle(thread.session, ending)
+    if ending == BUDGET_REACHED and not told:  # others go on; what it cost is news
+        told = [_on(find_thread(thread.session_id), _used(thread.session))]
+    return [_on(thread, idle), *told]
 
 
 # Calls that wait for somebody.
