@@ -30,6 +30,7 @@ from sessions.harness.contract import (
     ToolCall,
     ToolResult,
 )
+from sessions.harness.model import Usage
 from sessions.harness.standing import open_requests, requests_this_turn, unanswered
 from sessions.models import Thread
 from sessions.opened import Opened, read_file
@@ -89,6 +90,7 @@ class HostedTurn:
         self._sandbox = sandbox
         self._woke = woke  # to be called when another thread has something to do
         self._records: list[Record] = []
+        self.used: dict[str, Usage] = {}
 
     # The log.
 

@@ -185,9 +185,11 @@ class _ReplyBuilder:
             case "message_start":
                 self._model = event.message.model
                 self.usage.update(event.message.usage.to_dict())
+                listener.used(counted(self.usage))
             case "message_delta":
                 self._note_stop(event.delta)
                 self.usage.update(_known(event.usage.to_dict()))
+                listener.used(counted(self.usage))
             case "message_stop":
                 self.is_whole = self._stop_reason is not None
 

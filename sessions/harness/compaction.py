@@ -29,7 +29,7 @@ from sessions.harness.fill import (
     trimming,
 )
 from sessions.harness.horizon import CONDENSES
-from sessions.harness.model import Content, ModelRequest, Reply
+from sessions.harness.model import Content, ModelRequest, Reply, Usage
 from sessions.harness.reply import lost_end
 from sessions.harness.request import build_request
 from sessions.harness.retelling import retell
@@ -122,9 +122,15 @@ class Condensing:
 
 
 class _Silence:
+    def __init__(self) -> None:
+        self.usage = Usage()
+
     def thought(self) -> None: ...
 
     def said(self, block: int, text: str) -> None: ...
+
+    def used(self, usage: Usage) -> None:
+        self.usage = usage
 
 
 async def _condensing_request(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from sessions.events import Block, Draft, Record
 
 if TYPE_CHECKING:
-    from sessions.harness.model import Model
+    from sessions.harness.model import Model, Usage
 
 Frame = Mapping[str, Any]
 """An `event_start` or `event_delta` as on the wire."""
@@ -84,6 +84,13 @@ class Turn(Protocol):
     @property
     def system_notes(self) -> Sequence[str]:
         """What the platform adds to the system prompt: mounts and the like."""
+
+    @property
+    def used(self) -> dict[str, Usage]:
+        """What requests had used when they were cut, by their start.
+
+        A crash forgets it: what was used by then is known to the provider alone.
+        """
 
     def new_id(self) -> str:
         """Return a fresh event id, for an event that is announced before it is written."""

@@ -24,6 +24,7 @@ from sessions.harness.contract import (
     ToolCall,
     ToolResult,
 )
+from sessions.harness.model import Usage
 from sessions.harness.tools.catalogue import BUILT_IN, TOOLSET
 
 Run = Callable[[ToolCall], Awaitable[ToolResult]]
@@ -77,6 +78,7 @@ class FakeTurn:
         self.waits: list[float] = []
         self.refusal: Ending | None = None  # what stands against the next request
         self.lease_lost = False
+        self.used: dict[str, Usage] = {}
         self._run = run
         self._files = files or {}
         self._ids = itertools.count(1)

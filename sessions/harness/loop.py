@@ -67,7 +67,7 @@ async def close_interrupted(turn: Turn) -> None:
     """Leave nothing open after an interrupt. The model is not asked."""
     records = await turn.records()
     drafts = [
-        *(lost_end(start) for start in open_requests(records)),
+        *(lost_end(start, turn.used.get(start)) for start in open_requests(records)),
         *(error_result(call.id, INTERRUPTED) for call in unanswered(records)),
     ]
     if drafts:
@@ -119,6 +119,9 @@ async def _ask(turn: Turn, model: Model, records: Sequence[Record]) -> Ending | 
         reply = await model.stream(question.request, question.listener)
     except ModelFailed as failure:
         return await _fail(turn, start.id, failure, failures(records))
+    except asyncio.CancelledError:
+        turn.used[start.id] = question.listener.usage  # an interrupt is paid for too
+        raise
     # Appended whole: a crash leaves either all of it or nothing.
     written = await turn.emit(*question.drafts(start.id, reply))
     return question.ending(written)

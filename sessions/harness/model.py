@@ -112,6 +112,9 @@ class Listener(Protocol):
     def said(self, block: int, text: str) -> None:
         """Text was added to the content block with that index."""
 
+    def used(self, usage: Usage) -> None:
+        """The reply has cost this much up to here, whether or not it comes whole."""
+
 
 class Model(Protocol):
     """Something that answers Messages API requests."""

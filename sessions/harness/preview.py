@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from sessions.events import EventType
 from sessions.harness.contract import Turn
+from sessions.harness.model import Usage
 
 
 class Preview:
     """Listens to one reply. What it showed is a beginning of what will be written."""
 
     def __init__(self, turn: Turn) -> None:
+        self.usage = Usage()
         self._turn = turn
         self.thinking_id = turn.new_id()
         self.message_id = turn.new_id()
@@ -29,6 +31,9 @@ class Preview:
             self._begin(EventType.AGENT_MESSAGE, self.message_id)
             self._shown[block] = len(self._shown)
         self._turn.preview(_delta(self.message_id, self._shown[block], text))
+
+    def used(self, usage: Usage) -> None:
+        self.usage = usage
 
     def _begin(self, type: EventType, event_id: str) -> None:
         if event_id not in self._begun:

@@ -9,11 +9,18 @@ from sessions.events import Draft, Record
 from sessions.harness.compaction import Condensing, make_room
 from sessions.harness.contract import Ending, Turn
 from sessions.harness.fill import measure, must_condense
-from sessions.harness.model import Listener, ModelRequest, Reply
+from sessions.harness.model import Listener, ModelRequest, Reply, Usage
 from sessions.harness.preview import Preview
 from sessions.harness.reply import reply_drafts
 from sessions.harness.request import build_request
 from sessions.harness.standing import settled
+
+
+class Metered(Listener, Protocol):
+    """A listener that remembers what was used so far."""
+
+    @property
+    def usage(self) -> Usage: ...
 
 
 class Question(Protocol):
@@ -23,7 +30,7 @@ class Question(Protocol):
     def request(self) -> ModelRequest: ...
 
     @property
-    def listener(self) -> Listener: ...
+    def listener(self) -> Metered: ...
 
     @property
     def mark(self) -> Mapping[str, Any]:

@@ -10,7 +10,7 @@ import pytest
 from sessions.harness.anthropic_model import AnthropicModel
 from sessions.harness.contract import END_TURN, RETRIES_EXHAUSTED
 from sessions.harness.fake import FakeTurn, fake_agent
-from sessions.harness.loop import run_turn
+from sessions.harness.loop import close_interrupted, run_turn
 from sessions.harness.model import ModelFailed, ModelRequest
 from sessions.harness.request import build_request, max_tokens
 from sessions.harness.scripted_model.checks import signature
@@ -26,6 +26,9 @@ class Ear:
 
     def said(self, block, text) -> None:
         self.heard.append((block, text))
+
+    def used(self, usage) -> None:
+        self.usage = usage
 
 
 def asking(text: str, **more) -> ModelRequest:
@@ -52,6 +55,7 @@ async def test_a_reply_is_put_together_from_its_stream(model, script):
     assert reply.model == "scripted-test"
     assert reply.usage.input_tokens > 0
     assert reply.usage.output_tokens > 1
+    assert ear.usage == reply.usage
     assert ear.heard == ["thought", (1, "Grü"), (1, "ß G"), (1, "ott")]
 
 
@@ -282,5 +286,9 @@ async def test_an_interrupted_stream_lets_go_of_its_connection(model, script):
     task.cancel()
     await within(asyncio.wait([task]))
     assert task.cancelled()
+    await close_interrupted(turn)
+    (cut,) = payloads(turn, "span.model_request_end")
+    assert cut.is_error
+    assert cut.model_usage["input_tokens"] > 0  # what was read is paid for
     turn.queue_message(script({"say": "Still here"}))
     assert await within(run_turn(turn, model)) == END_TURN
