@@ -68,9 +68,7 @@ def _refuse_flood(session: Session, drafts: Sequence[Draft]) -> None:
         )
 
 
-def _refuse_unanswering_system_text(
-    primary: Thread, drafts: Sequence[Draft]
-) -> None:
+def _refuse_unanswering_system_text(primary: Thread, drafts: Sequence[Draft]) -> None:
     """Beside calls that wait it may only accompany a result: no turn begins before."""
     *others, last = drafts
     if not isinstance(last.payload, SystemMessage):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import pytest
 from asgiref.sync import sync_to_async
 
@@ -68,9 +66,7 @@ async def test_threads_side_by_side_overshoot_by_one_request_each(
 ):
     step = {"tools": [bash("true")], "wait_ms": 5}
     hands.run_turn = Delegating(*(scripted(*[step] * 40) for _ in range(4)))
-    session = await begin(
-        actor, working_agent, environment, message("Go."), budget=400
-    )
+    session = await begin(actor, working_agent, environment, message("Go."), budget=400)
     async with hosting(hands):
         await rests(session, PAUSED)
     costs = await paid(session)

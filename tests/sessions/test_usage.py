@@ -177,9 +177,7 @@ def test_what_waits_for_a_retry_does_not_run(held):
 def test_time_in_which_two_threads_run_counts_once_for_the_session(held):
     (primary,) = held.threads.all()
     agent = {**primary.agent_snapshot, "name": "Scout"}
-    child_id = threads.create(
-        held.pk, agent, GO.content, fence=1, thread_id=primary.pk
-    )
+    child_id = threads.create(held.pk, agent, GO.content, fence=1, thread_id=primary.pk)
     child = Thread.objects.get(pk=child_id)
     running_for(held, seconds=50)
     lifecycle.finish(held.pk, fence=1, thread_id=primary.pk)
