@@ -6,20 +6,49 @@ import hashlib
 import mimetypes
 import os
 from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from django.db.models import Q, QuerySet
+from django.conf import settings
+from django.db.models import Q, QuerySet, Sum
 from django.utils import timezone
 
 from agents.actors import Actor
-from agents.errors import InvalidRequest, NotFound
+from agents.errors import InvalidRequest, NotFound, TooLarge
 from agents.ids import new_id
 from agents.lookup import find, rows
 from agents.models import Act, File, Workspace
 
 UNKNOWN_TYPE = "application/octet-stream"
+MB = 1024 * 1024
+GB = 1024 * MB
+
+
+@dataclass(frozen=True, kw_only=True)
+class Room:
+    """How much a file may hold, by itself and beside the workspace's others."""
+
+    most: int
+    left: int
+
+    def refuse(self, size: int) -> None:
+        """Hold a size to both limits.
+
+        Raises:
+            TooLarge: the file is larger than one may be.
+            InvalidRequest: the workspace has no room for it.
+        """
+        if size > self.most:
+            raise TooLarge(f"the file is larger than {self.most // MB} MB")
+        if size > self.left:
+            raise InvalidRequest(
+                "the files of this workspace have reached their limit"
+                f" (AGENTSITE_FILES_GB): {max(self.left, 0) / MB:.1f} MB are free;"
+                " delete files that are not needed any more",
+                details={"error_code": "storage_limit_reached"},
+            )
 
 
 def upload(
@@ -63,9 +92,23 @@ def store(
         downloadable=downloadable,
         expires_at=expires_at,
     )
-    file.size_bytes, file.sha256 = _write(file.path, chunks)
+    file.size_bytes, file.sha256 = _write(file.path, chunks, _room(workspace))
     file.save(force_insert=True)
     return file
+
+
+def _room(workspace: Workspace) -> Room:
+    """What one more file may hold."""
+    conf = settings.AGENTSITE
+    left = conf.files_gb * GB - used_bytes(workspace)
+    return Room(most=conf.file_mb * MB, left=left)
+
+
+def used_bytes(workspace: Workspace) -> int:
+    """What counts: uploads and what sessions put out, not the copies they mount."""
+    counted = Q(scope_id="") | Q(downloadable=True)
+    found = File.objects.filter(counted, workspace=workspace)
+    return found.aggregate(sum=Sum("size_bytes"))["sum"] or 0
 
 
 def copy_to_session(file: File, session_id: str) -> File:
@@ -122,25 +165,25 @@ def downloadable(actor: Actor, file_id: str) -> File:
 
 def delete_file(actor: Actor, file_id: str) -> None:
     actor.require(Act.RUN)
-    _remove(find(File, actor, file_id))
+    remove(find(File, actor, file_id))
 
 
 def delete_session_files(session_id: str) -> None:
     """Remove everything that belongs to a session."""
     for file in File.objects.filter(scope_id=session_id):
-        _remove(file)
+        remove(file)
 
 
 def delete_expired() -> None:
     for file in File.objects.filter(expires_at__lt=timezone.now()):
-        _remove(file)
+        remove(file)
 
 
 def delete_left_behind(living: QuerySet[Any, Any]) -> None:
     """Remove files of sessions that are gone: their deletion was cut off midway."""
     scoped = File.objects.exclude(scope_id="").exclude(scope_id__in=living)
     for file in scoped:
-        _remove(file)
+        remove(file)
 
 
 def safe_name(filename: str) -> str:
@@ -152,18 +195,24 @@ def safe_name(filename: str) -> str:
     return short if short.strip(".") else "unnamed"
 
 
-def _remove(file: File) -> None:
+def remove(file: File) -> None:
+    """The row first: bytes without a row are never shown."""
     path = file.path
     file.delete()
     path.unlink(missing_ok=True)
 
 
-def _write(path: Path, chunks: Iterable[bytes]) -> tuple[int, str]:
+def _write(path: Path, chunks: Iterable[bytes], room: Room) -> tuple[int, str]:
     path.parent.mkdir(parents=True, exist_ok=True)
     digest, size = hashlib.sha256(), 0
-    with path.open("xb") as out:
-        for chunk in chunks:
-            out.write(chunk)
-            digest.update(chunk)
-            size += len(chunk)
+    try:
+        with path.open("xb") as out:
+            for chunk in chunks:
+                size += len(chunk)
+                room.refuse(size)
+                out.write(chunk)
+                digest.update(chunk)
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
     return size, digest.hexdigest()

@@ -52,6 +52,8 @@ class Conf(BaseSettings):
     sandbox_runtime: str = Field(
         "runc", validation_alias=_named("AGENTSITE_SANDBOX_RUNTIME")
     )
+    file_mb: int = Field(500, ge=1, validation_alias=_named("AGENTSITE_FILE_MB"))
+    files_gb: int = Field(100, ge=1, validation_alias=_named("AGENTSITE_FILES_GB"))
     private_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
         (), validation_alias=_named("AGENTSITE_PRIVATE_HOSTS")
     )

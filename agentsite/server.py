@@ -10,13 +10,13 @@ from daphne import http_protocol, server, ws_protocol
 from twisted.internet.interfaces import IPushProducer
 from zope.interface import implementer  # type: ignore[import-untyped]
 
-from agents.http.body import UPLOAD_LIMIT
+from agents.http.body import upload_limit
 
 STALL = 30.0
 """Seconds without reading after which a client is cut off."""
 
 
-LARGEST_BODY = UPLOAD_LIMIT + 1024 * 1024
+LARGEST_BODY = upload_limit()
 
 
 @implementer(IPushProducer)

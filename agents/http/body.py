@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any, NoReturn
 
+from django.conf import settings
 from django.core.exceptions import RequestDataTooBig, SuspiciousOperation
 from django.http import HttpRequest
 from django.http.multipartparser import MultiPartParserError
@@ -13,14 +14,19 @@ from django.http.request import UnreadablePostError
 from agents.errors import InvalidRequest, TooLarge
 
 LIMIT = 32 * 1024 * 1024
-UPLOAD_LIMIT = 500 * 1024 * 1024
-"""Files are streamed to disk, so that they may be larger than what is parsed."""
+FORM = 1024 * 1024
+"""What a form may hold besides its file."""
 
 
 def refuse_large(request: HttpRequest, limit: int = LIMIT) -> None:
     """Refuse by the length a caller declares, before anything is read."""
     if int(request.META.get("CONTENT_LENGTH") or 0) > limit:
         raise TooLarge(f"the request is larger than {limit >> 20} MB")
+
+
+def upload_limit() -> int:
+    """The largest body there is: one with the largest file."""
+    return int(settings.AGENTSITE.file_mb) * 1024 * 1024 + FORM
 
 
 def read_json(request: HttpRequest) -> dict[str, Any]:
@@ -45,8 +51,11 @@ def read_json(request: HttpRequest) -> dict[str, Any]:
 
 
 def read_form(request: HttpRequest) -> None:
-    """Parse a multipart body, if it is one, so that its parts can be used."""
-    refuse_large(request, UPLOAD_LIMIT)
+    """Parse a multipart body, if it is one, so that its parts can be used.
+
+    Files are streamed to disk, so they may be larger than what is parsed.
+    """
+    refuse_large(request, upload_limit())
     try:
         request._load_post_and_files()
     except (MultiPartParserError, SuspiciousOperation, UnreadablePostError) as error:

@@ -9,7 +9,8 @@ from django.utils import timezone
 
 from agents import files
 from agents.actors import Actor
-from agents.errors import Forbidden, NotFound
+from agents.errors import Forbidden, InvalidRequest, NotFound, TooLarge
+from agents.models import File
 
 
 @pytest.fixture
@@ -62,6 +63,41 @@ def test_an_expired_file_is_gone(actor):
         files.find_file(actor, file.pk)
     assert gone.value.details == {"error_code": "file_expired"}
     assert not files.listed(actor).exists()
+
+
+@pytest.fixture
+def conf(settings):
+    """Settings that a test may change for itself."""
+    settings.AGENTSITE = settings.AGENTSITE.model_copy()
+    return settings.AGENTSITE
+
+
+def stored_bytes(conf):
+    return [each for each in (conf.home / "files").rglob("*") if each.is_file()]
+
+
+def test_a_file_that_is_too_large_leaves_nothing_behind(actor, conf):
+    conf.file_mb = 1
+    before = stored_bytes(conf)
+    with pytest.raises(TooLarge, match="larger than 1 MB"):
+        upload(actor, chunks=[b"x" * 700_000] * 2)
+    assert stored_bytes(conf) == before
+    assert not File.objects.exists()
+
+
+def test_the_files_of_a_workspace_have_a_limit_that_mounted_copies_do_not_touch(
+    actor, conf
+):
+    conf.files_gb = 1
+    file = upload(actor)
+    File.objects.update(size_bytes=2**30 - 3)
+    files.copy_to_session(File.objects.get(), "sesn_1")
+    assert upload(actor).size_bytes == 3
+    with pytest.raises(InvalidRequest, match=r"0\.0 MB are free") as full:
+        upload(actor)
+    assert full.value.details == {"error_code": "storage_limit_reached"}
+    files.delete_file(actor, file.pk)
+    assert upload(actor)
 
 
 def test_a_viewer_uploads_nothing(workspace):
