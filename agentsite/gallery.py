@@ -113,6 +113,20 @@ STORY: list[tuple[str, dict[str, Any]]] = [
     ),
     ("agentsite.recovery", {"calls": [{"name": "bash", "outcome": "unknown"}]}),
     ("agentsite.results_trimmed", {"through": 21, "results": 9, "tokens": 41_000}),
+    (
+        "agentsite.resources_changed",
+        {
+            "by": "Alice",
+            "added": [
+                {
+                    "id": "sesrsc_1",
+                    "type": "file",
+                    "name": "november.csv",
+                    "mount_path": "/mnt/session/uploads/november.csv",
+                }
+            ],
+        },
+    ),
     ("agent.thread_context_compacted", {"agentsite_summary": ANSWER}),
     ("user.interrupt", {"agentsite_sender": "mara"}),
     ("session.status_idle", {"stop_reason": {"type": "end_turn"}}),

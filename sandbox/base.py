@@ -35,6 +35,9 @@ class Sandbox(Protocol):
     async def write(self, path: str, data: bytes) -> None:
         """Write a file whole, its parents too. Raises FileUnavailable."""
 
+    async def remove(self, path: str) -> None:
+        """Remove a file; one that is gone already is no matter. Raises FileUnavailable."""
+
     async def close(self) -> None:
         """Forget the connection and leave the sandbox running."""
 
@@ -51,6 +54,8 @@ class Provider(Protocol):
     async def provision(self, spec: SandboxSpec) -> Sandbox:
         """Return the session's sandbox: the running one, or a new one on its files.
 
+        Asked again with other `files`, it adds what is new and removes what is not
+        named any more, in the sandbox that runs.
         Raises ImageMissing or ProvisionFailed.
         """
 

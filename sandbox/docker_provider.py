@@ -19,9 +19,9 @@ from requests.exceptions import RequestException
 from sandbox.connection import Lost, NotSent
 from sandbox.containers import Containers
 from sandbox.errors import EngineUnavailable, ProvisionFailed
-from sandbox.places import Places, written
+from sandbox.places import Places, sources, under_uploads, written
 from sandbox.socket_sandbox import SocketSandbox
-from sandbox.spec import NetworkPolicy, SandboxSpec, SandboxStatus
+from sandbox.spec import FileMount, NetworkPolicy, SandboxSpec, SandboxStatus
 
 ENGINE_THREADS = 8
 ENGINE_SECONDS = 60
@@ -162,14 +162,23 @@ class DockerProvider:
     async def _place_files(self, sandbox: SocketSandbox, spec: SandboxSpec) -> None:
         """Write each file once: the agent may have changed or removed it since."""
         session_id = spec.session_id
-        placed = await self._in_thread(self.places.placed, session_id)
-        missing = [mount for mount in written(spec) if mount.path not in placed]
-        for mount in missing:
-            data = await self._in_thread(mount.source.read_bytes)
-            await sandbox.write(mount.path, data)
-        if missing:
-            now = placed | {mount.path for mount in missing}
-            await self._in_thread(self.places.mark_placed, session_id, now)
+        before = await self._in_thread(self.places.mounted, session_id)
+        now = sources(spec.files)
+        if now == before:
+            return
+        for path, source in before.items():
+            if not under_uploads(path) and now.get(path) != source:
+                await sandbox.remove(path)
+        for mount in written(spec):
+            if before.get(mount.path) != str(mount.source):
+                await sandbox.write(mount.path, await self._bytes_of(mount))
+        await self._in_thread(self.places.mark_mounted, session_id, now)
+
+    async def _bytes_of(self, mount: FileMount) -> bytes:
+        try:
+            return await self._in_thread(mount.source.read_bytes)
+        except OSError as error:
+            raise ProvisionFailed(f"{mount.path} cannot be read: {error}.") from error
 
     async def _call(self, work: Callable[..., T], *arguments: object) -> T:
         """Ask the engine, in a thread: its client blocks."""

@@ -20,7 +20,7 @@ from sandbox.errors import (
     SandboxGone,
 )
 from sandbox.fake_shell import Exited, FakeShell, Files, placed, put
-from sandbox.places import under_uploads
+from sandbox.places import sources, under_uploads
 from sandbox.spec import (
     HOME,
     WORKSPACE,
@@ -41,7 +41,7 @@ class FakeProvider:
         self.images = images
         self.machines: dict[str, FakeMachine] = {}
         self.files: dict[str, Files] = {}
-        self.placed: dict[str, set[str]] = {}
+        self.mounted: dict[str, dict[str, str]] = {}
         self.executed: list[str] = []
 
     async def check(self) -> None:
@@ -70,7 +70,7 @@ class FakeProvider:
         await self.lose(session_id)
         if not keep_workspace:
             self.files.pop(session_id, None)
-            self.placed.pop(session_id, None)
+            self.mounted.pop(session_id, None)
 
     async def sessions(self) -> frozenset[str]:
         return frozenset(self.files)
@@ -85,15 +85,18 @@ class FakeProvider:
             await machine.end()
 
     def _place(self, spec: SandboxSpec, files: Files) -> None:
-        placed_before = self.placed.setdefault(spec.session_id, set())
+        before, now = self.mounted.get(spec.session_id, {}), sources(spec.files)
+        for path, source in before.items():
+            if now.get(path) != source:
+                files.pop(path, None)
         for mount in spec.files:
-            under_uploads(mount)
-            if mount.path not in placed_before:
-                placed_before.add(mount.path)
+            under_uploads(mount.path)
+            if before.get(mount.path) != str(mount.source):
                 try:
                     put(files, mount.path, mount.source.read_bytes())
                 except OSError as error:
                     raise ProvisionFailed(f"{mount.source}: {error}.") from error
+        self.mounted[spec.session_id] = now
 
 
 class FakeMachine:
@@ -158,6 +161,10 @@ class FakeSandbox:
     async def write(self, path: str, data: bytes) -> None:
         self._refuse_lost()
         put(self.machine.files, placed(path), data)
+
+    async def remove(self, path: str) -> None:
+        self._refuse_lost()
+        self.machine.files.pop(placed(path), None)
 
     async def close(self) -> None:
         """There is no connection."""

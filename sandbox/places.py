@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -17,6 +18,7 @@ from sandbox.errors import ProvisionFailed
 from sandbox.spec import UPLOADS, FileMount, SandboxSpec
 
 SOCKET_FOLDER_MODE = 0o2770
+LOST = "/tmp"  # noqa: S108 - of a sandbox: what is in there goes with it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,20 +45,38 @@ class Places:
         return self.state_dir / session_id / "toolserver.py"
 
     def prepare(self, spec: SandboxSpec) -> None:
-        """Make the folders and fill the uploads; safe to repeat."""
+        """Make the folders and have the spec's uploads there; safe to repeat."""
         readable(self.uploads(spec.session_id))
         self.share(self.runtime_dir)
         for folder in (self.tools(spec.session_id), self.egress(spec.session_id)):
             self.share(folder.parent)
             self.share(folder)
-        for mount in uploaded(spec):
-            self.upload(spec.session_id, mount)
+        self.fill_uploads(spec)
 
     def renew(self, session_id: str) -> None:
         """Make the socket's folder empty and the tool server new, for a new sandbox."""
         shutil.rmtree(self.tools(session_id), ignore_errors=True)
         self.share(self.tools(session_id))
         place(Path(toolserver.__file__), self.tool_server(session_id))
+        kept = {
+            path: source
+            for path, source in self.mounted(session_id).items()
+            if not PurePosixPath(path).is_relative_to(LOST)
+        }
+        self.mark_mounted(session_id, kept)
+
+    def fill_uploads(self, spec: SandboxSpec) -> None:
+        """Add and remove files where the sandbox sees them at once."""
+        known = self.mounted(spec.session_id)
+        wanted = sources(uploaded(spec))
+        for path in [*known]:
+            if under_uploads(path) and wanted.get(path) != known[path]:
+                self.take_away(spec.session_id, path)
+                del known[path]
+        for mount in uploaded(spec):
+            if mount.path not in known:
+                self.upload(spec.session_id, mount)
+        self.mark_mounted(spec.session_id, known | wanted)
 
     def share(self, folder: Path) -> None:
         """Make a folder that the group of worker, egress and sandbox may use."""
@@ -68,43 +88,57 @@ class Places:
 
     def upload(self, session_id: str, mount: FileMount) -> None:
         relative = PurePosixPath(mount.path).relative_to(UPLOADS)
-        target = self.uploads(session_id) / relative
-        if not target.exists():
-            for folder in reversed(relative.parents):
-                readable(self.uploads(session_id) / folder)
-            place(mount.source, target)
+        for folder in reversed(relative.parents):
+            readable(self.uploads(session_id) / folder)
+        place(mount.source, self.uploads(session_id) / relative)
+
+    def take_away(self, session_id: str, path: str) -> None:
+        """Remove an upload, and the folders that are empty without it."""
+        relative = PurePosixPath(path).relative_to(UPLOADS)
+        uploads = self.uploads(session_id)
+        (uploads / relative).unlink(missing_ok=True)
+        for folder in [*relative.parents][:-1]:
+            try:
+                (uploads / folder).rmdir()
+            except OSError:
+                return  # there is something else in it
 
     def remove(self, session_id: str) -> None:
         shutil.rmtree(self.tools(session_id), ignore_errors=True)
         shutil.rmtree(self.egress(session_id), ignore_errors=True)
         shutil.rmtree(self.state_dir / session_id, ignore_errors=True)
 
-    def placed(self, session_id: str) -> frozenset[str]:
-        """Return the files that were written into the sandbox: only once each."""
-        path = self.state_dir / session_id / "placed.json"
-        return frozenset(json.loads(path.read_text())) if path.exists() else frozenset()
+    def mounted(self, session_id: str) -> dict[str, str]:
+        """Return which file was put where: the agent may have changed it since."""
+        path = self.state_dir / session_id / "mounted.json"
+        known: dict[str, str] = json.loads(path.read_text()) if path.exists() else {}
+        return known
 
-    def mark_placed(self, session_id: str, paths: frozenset[str]) -> None:
-        path = self.state_dir / session_id / "placed.json"
+    def mark_mounted(self, session_id: str, mounts: dict[str, str]) -> None:
+        path = self.state_dir / session_id / "mounted.json"
         part = path.with_suffix(".part")
-        part.write_text(json.dumps(sorted(paths)))
+        part.write_text(json.dumps(mounts, sort_keys=True))
         part.replace(path)
 
 
+def sources(mounts: Iterable[FileMount]) -> dict[str, str]:
+    return {mount.path: str(mount.source) for mount in mounts}
+
+
 def uploaded(spec: SandboxSpec) -> list[FileMount]:
-    return [mount for mount in spec.files if under_uploads(mount)]
+    return [mount for mount in spec.files if under_uploads(mount.path)]
 
 
 def written(spec: SandboxSpec) -> list[FileMount]:
     """Return the files that go into the sandbox through its tool server."""
-    return [mount for mount in spec.files if not under_uploads(mount)]
+    return [mount for mount in spec.files if not under_uploads(mount.path)]
 
 
-def under_uploads(mount: FileMount) -> bool:
-    path = PurePosixPath(mount.path)
+def under_uploads(mount_path: str) -> bool:
+    path = PurePosixPath(mount_path)
     if not path.is_absolute() or ".." in path.parts or path == PurePosixPath("/"):
         raise ProvisionFailed(
-            f"{mount.path!r} is no place for a file in a sandbox: name an absolute "
+            f"{mount_path!r} is no place for a file in a sandbox: name an absolute "
             "path without '..'."
         )
     return path.is_relative_to(UPLOADS)

@@ -84,6 +84,9 @@ class SocketSandbox:
             )
             self._refuse_error(path, answer)
 
+    async def remove(self, path: str) -> None:
+        self._refuse_error(path, await self._asked("remove", path=path))
+
     async def close(self) -> None:
         await self.connection.close()
 

@@ -406,6 +406,16 @@ class Files:
         except OSError as error:
             raise ToolError(why(path, error)) from error
 
+    def remove(self, path: str) -> None:
+        """Remove a file for the host; one that is gone already is no matter."""
+        path = self.place(path)
+        try:
+            os.unlink(path)  # noqa: PTH108 - never what a link leads to
+        except (FileNotFoundError, NotADirectoryError):
+            pass
+        except OSError as error:
+            raise ToolError(why(path, error)) from error
+
 
 def pieces(file: BinaryIO) -> Iterator[bytes]:
     """Yield lines; one endless line comes cut in two."""
@@ -1150,6 +1160,12 @@ class Server:
                 return await self.read(request)
             case "write":
                 return await self.write(request)
+            case "remove":
+                loop = asyncio.get_running_loop()
+                await loop.run_in_executor(
+                    None, self.tools.files.remove, request["path"]
+                )
+                return {"ok": True}
         raise ToolError(f"There is no operation {request['op']!r}.")
 
     async def read(self, request: Mapping[str, Any]) -> Reply:

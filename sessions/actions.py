@@ -16,10 +16,16 @@ from agents.actions import refuse_archived
 from agents.actors import Actor
 from agents.errors import Conflict, InvalidRequest, NotFound
 from agents.models import Act, AgentVersion, Environment, ModelAlias
-from sandbox.spec import UPLOADS
 from sessions import budgets, bus, inbox, lifecycle, log, queue, usage
-from sessions.events import Draft, Record, SessionUpdated, UserInterrupt
+from sessions.events import (
+    Draft,
+    Record,
+    ResourcesChanged,
+    SessionUpdated,
+    UserInterrupt,
+)
 from sessions.models import Session, SessionResource, Status, Thread
+from sessions.resources import described, find_resource, mount_file, unmount
 
 
 def create_session(
@@ -62,8 +68,8 @@ def create_session(
             max_model_requests=max_model_requests,
         )
         Thread.objects.create(session=session, agent_snapshot=snapshot)
-        for resource in resources:
-            _mount(actor, session, resource)
+        for each in resources:
+            mount_file(actor, session, each["file_id"], each.get("mount_path"))
         if initial_events:
             inbox.receive(session, initial_events)
     return session
@@ -82,18 +88,32 @@ def _snapshot(agent: AgentVersion, overrides: Mapping[str, Any]) -> dict[str, An
     return definitions.session_agent(agent, {**config, "model": model})
 
 
-def _mount(
-    actor: Actor, session: Session, resource: Mapping[str, Any]
+def add_file(
+    actor: Actor, session: Session, file_id: str, mount_path: str | None = None
 ) -> SessionResource:
-    """Attach a copy of an uploaded file that belongs to this session."""
-    original = files.find_file(actor, resource["file_id"])
-    copy = files.copy_to_session(original, session.pk)
-    path = resource.get("mount_path") or f"{UPLOADS}/{copy.pk}"
-    if session.resources.filter(mount_path=path).exists():
-        raise InvalidRequest(f"two resources are mounted at {path}")
-    return SessionResource.objects.create(
-        session=session, file_id=copy.pk, mount_path=path
-    )
+    """Mount a file into a session; a sandbox that runs shows it at once."""
+    actor.require(Act.RUN)
+    with transaction.atomic():
+        session = _locked(session)
+        resource = mount_file(actor, session, file_id, mount_path)
+        _tell_resources(session, by=actor.name, added=[described(resource)])
+    return resource
+
+
+def remove_file(actor: Actor, session: Session, resource_id: str) -> None:
+    """Take a file away from a session, and out of a sandbox that runs."""
+    actor.require(Act.RUN)
+    with transaction.atomic():
+        session = _locked(session)
+        resource = find_resource(session, resource_id)
+        told = described(resource)
+        unmount(resource)
+        _tell_resources(session, by=actor.name, removed=[told])
+
+
+def _tell_resources(session: Session, **changed: Any) -> None:
+    log.append(session.pk, [Draft(payload=ResourcesChanged(**changed))])
+    transaction.on_commit(lambda: bus.wake_hosts(session.pk))
 
 
 def send_events(

@@ -62,6 +62,7 @@ class EventType(StrEnum):
     WAITING = "agentsite.waiting"
     RECOVERY = "agentsite.recovery"
     RESULTS_TRIMMED = "agentsite.results_trimmed"
+    RESOURCES_CHANGED = "agentsite.resources_changed"
     UNKNOWN = "agentsite.unknown"
 
     @property
@@ -345,6 +346,16 @@ class ResultsTrimmed(Payload):
 
 
 @dataclass(frozen=True, kw_only=True)
+class ResourcesChanged(Payload):
+    """Somebody changed what is mounted: `{"id", "type", "mount_path", "name"}` each."""
+
+    type = EventType.RESOURCES_CHANGED
+    by: str
+    added: Sequence[Mapping[str, Any]] = ()
+    removed: Sequence[Mapping[str, Any]] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
 class Unknown(Payload):
     """What the log holds and this version cannot read; it is never written."""
 
@@ -387,6 +398,7 @@ PAYLOADS: dict[EventType, type[Payload]] = {
         Waiting,
         Recovery,
         ResultsTrimmed,
+        ResourcesChanged,
         Unknown,
     )
 }

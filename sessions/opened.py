@@ -8,7 +8,10 @@ from pathlib import Path
 from agents.models import File
 from sessions import log
 from sessions.harness.contract import FileUnavailable
-from sessions.models import Session
+from sessions.models import Session, SessionResource
+
+Files = tuple[tuple[str, Path], ...]
+"""Where each is mounted, and where its bytes lie."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,7 +19,7 @@ class Opened:
     """A session as it was when a host began to work on it."""
 
     session: Session
-    files: tuple[tuple[str, Path], ...]  # where it is mounted, where its bytes lie
+    files: Files
 
 
 def load(session_id: str) -> Opened:
@@ -28,12 +31,14 @@ def load(session_id: str) -> Opened:
     session = Session.objects.filter(pk=session_id).first()
     if session is None:
         raise log.SessionGone(session_id)
-    return Opened(session=session, files=_files(session))
+    return Opened(session=session, files=mounted_files(session_id))
 
 
-def _files(session: Session) -> tuple[tuple[str, Path], ...]:
-    mounted = dict(session.resources.values_list("file_id", "mount_path"))
-    files = File.objects.filter(pk__in=mounted)
+def mounted_files(session_id: str) -> Files:
+    """What is mounted now: files may be added and removed while a session works."""
+    resources = SessionResource.objects.filter(session=session_id)
+    mounted = dict(resources.values_list("file_id", "mount_path"))
+    files = File.objects.filter(pk__in=mounted).order_by("pk")
     return tuple((mounted[file.pk], file.path) for file in files)
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Protocol
 
 from sandbox.base import Sandbox
 from sessions.events import Draft, Payload, Waiting
-from sessions.opened import Opened
+from sessions.opened import Files, Opened
 
 Emit = Callable[[Draft], Awaitable[object]]
 
@@ -32,11 +33,23 @@ class SharedSandbox:
         self._sandbox: Sandbox | None = None
         self._opening = asyncio.Lock()
 
-    async def open(self, emit: Emit) -> Sandbox:
-        """Return it, telling what it waits for in the log. Raises SandboxError."""
+    @property
+    def is_open(self) -> bool:
+        return self._sandbox is not None
+
+    async def open(self, emit: Emit, files: Files) -> Sandbox:
+        """Return it with these files, telling in the log what it waits for.
+
+        Raises SandboxError.
+        """
         async with self._opening:
+            opened = replace(self._opened, files=files)
             if self._sandbox is None:
-                self._sandbox = await self._provision(emit)
+                self._sandbox = await self._provision(opened, emit)
+            elif files != self._opened.files:
+                # The connection stays the one on which calls are waited for.
+                await (await self._provision(opened, emit)).close()
+            self._opened = opened
             return self._sandbox
 
     async def part_from(self, sandbox: Sandbox) -> None:
@@ -49,7 +62,7 @@ class SharedSandbox:
         if self._sandbox is not None:
             await self.part_from(self._sandbox)
 
-    async def _provision(self, emit: Emit) -> Sandbox:
+    async def _provision(self, opened: Opened, emit: Emit) -> Sandbox:
         told: list[str] = []
 
         async def say(payload: Payload) -> None:
@@ -61,7 +74,7 @@ class SharedSandbox:
                 await say(Waiting(reason=reason))
 
         try:
-            return await self._sandboxes.sandbox(self._opened, waiting)
+            return await self._sandboxes.sandbox(opened, waiting)
         finally:
             if told:
                 await say(Waiting(reason=told[-1], over=True))

@@ -33,7 +33,7 @@ from sessions.harness.contract import (
 from sessions.harness.model import Usage
 from sessions.harness.standing import open_requests, requests_this_turn, unanswered
 from sessions.models import Thread
-from sessions.opened import Opened, read_file
+from sessions.opened import Opened, mounted_files, read_file
 from sessions.results import bounded, failed, result_of
 from sessions.shared_sandbox import SharedSandbox
 
@@ -193,7 +193,7 @@ class HostedTurn:
 
     async def _run(self, call: ToolCall) -> ToolResult:
         try:
-            sandbox = await self._sandbox.open(self.emit)
+            sandbox = await self._open_sandbox()
         except SandboxError as error:
             return failed(f"The sandbox could not be started: {error}")
         intent = ToolStarted(tool_use_id=call.id)
@@ -210,12 +210,26 @@ class HostedTurn:
         except SandboxError as error:
             return failed(str(error))
 
+    async def _open_sandbox(self) -> Sandbox:
+        """With the files that are mounted by now, whoever told of them or did not."""
+        files = await self._database(mounted_files, self.session_id)
+        return await self._sandbox.open(self.emit, files)
+
+    async def mount_changes(self) -> None:
+        """Show a sandbox that runs what was added to it and removed from it."""
+        if not self._sandbox.is_open:
+            return
+        try:
+            await self._open_sandbox()
+        except (SandboxError, LeaseLost) as error:
+            logger.info("mounting files of %s later: %s", self.session_id, error)
+
     async def _execute(self, sandbox: Sandbox, call: ToolCall) -> ToolOutcome:
         """Ask the sandbox; a new one where that one is gone and heard nothing."""
         try:
             return await self._execute_in(sandbox, call)
         except SandboxGone:
-            another = await self._sandbox.open(self.emit)
+            another = await self._open_sandbox()
             return await self._execute_in(another, call)
 
     async def _execute_in(self, sandbox: Sandbox, call: ToolCall) -> ToolOutcome:
@@ -228,7 +242,7 @@ class HostedTurn:
     async def _resume(self, call: ToolCall) -> ToolResult:
         """Answer a call whose worker died: collect, run again, or say unknown."""
         try:
-            sandbox = await self._sandbox.open(self.emit)
+            sandbox = await self._open_sandbox()
             remembered = await sandbox.outcome(call.id)
             if remembered is not None:
                 await self._tell_recovery(call, "collected")
@@ -270,7 +284,7 @@ class HostedTurn:
             return
         try:
             async with asyncio.timeout(STOP_SECONDS):
-                sandbox = await self._sandbox.open(self.emit)
+                sandbox = await self._open_sandbox()
                 await asyncio.gather(*(sandbox.cancel(call.id) for call in calls))
         except (SandboxError, TimeoutError) as error:
             logger.warning("stopping the tools of %s: %s", self.session_id, error)

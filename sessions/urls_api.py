@@ -18,11 +18,11 @@ urlpatterns = [
     path("sessions/<session_id>/tool_calls", Methods(GET=events.tool_calls)),
     path(
         "sessions/<session_id>/resources",
-        Methods(GET=resources.index, POST=resources.change),
+        Methods(GET=resources.index, POST=resources.add),
     ),
     path(
         "sessions/<session_id>/resources/<resource_id>",
-        Methods(GET=resources.retrieve, POST=resources.change, DELETE=resources.change),
+        Methods(GET=resources.retrieve, POST=resources.update, DELETE=resources.delete),
     ),
     path("sessions/<session_id>/threads", Methods(GET=threads.index)),
     path("sessions/<session_id>/threads/<thread_id>", Methods(GET=threads.retrieve)),

@@ -48,6 +48,7 @@ class Work:
         self._hands = hands
         self._turns: dict[str, Turns] = {}
         self._tasks: dict[str, asyncio.Task[Finished]] = {}
+        self._mounting: set[asyncio.Task[None]] = set()
         self._news = asyncio.Event()
 
     def look(self) -> None:
@@ -73,6 +74,7 @@ class Work:
                 self._news.clear()
                 standing = await self._database(_standing, self.session_id)
                 await self._attend(standing, opened, sandbox)
+                self._mount_changes()
         finally:
             await self._end_tasks()
             await sandbox.close()
@@ -86,6 +88,13 @@ class Work:
                 await self._end_wait(thread)
                 self._begin(self._turns_of(thread, opened, sandbox))
         self._stop(standing.stops)
+
+    def _mount_changes(self) -> None:
+        """Beside the turns: a file may be large, and a stop must not wait for it."""
+        for turns in [*self._turns.values()][:1]:
+            task = asyncio.create_task(turns.turn.mount_changes())
+            self._mounting.add(task)
+            task.add_done_callback(self._mounting.discard)
 
     def _what_ended(self) -> list[Finished | None]:
         return [self._ended(thread_id) for thread_id in [*self._tasks]]
@@ -154,9 +163,10 @@ class Work:
             pass
 
     async def _end_tasks(self) -> None:
-        for task in self._tasks.values():
+        tasks = [*self._tasks.values(), *self._mounting]
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _tell_recovery(
         self, threads: Sequence[Thread], opened: Opened, sandbox: SharedSandbox

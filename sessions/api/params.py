@@ -19,10 +19,10 @@ from pydantic import (
 from agents.http.validation import Params, Unbuilt, UnbuiltParams
 from agents.params import AgentOverrides, Metadata, MetadataPatch, Tools
 from sandbox.spec import HOME, UPLOADS, WORKSPACE
+from sessions.resources import MOST as MOST_RESOURCES
 
 MAX_INITIAL_EVENTS = 50
 MAX_EVENTS = 1000
-MAX_RESOURCES = 500
 MAX_DENIAL = 10_000
 MAX_RESULT = 100_000
 MOUNTABLE = (UPLOADS, WORKSPACE, HOME, "/tmp")  # noqa: S108 - inside a sandbox
@@ -247,15 +247,32 @@ def _mountable(path: str) -> str:
         raise ValueError(f"must be a plain path below {', '.join(MOUNTABLE)}")
     if ".." in spelled.parts:
         raise ValueError("must not contain '..'")
+    if not path.isprintable() or any(len(part) > 255 for part in spelled.parts):
+        raise ValueError("must be of printable characters, 255 at most in each part")
     return path
+
+
+MountPath = Annotated[str, Field(max_length=1024), AfterValidator(_mountable)]
 
 
 class FileResource(Params):
     type: Literal["file"]
     file_id: Id
-    mount_path: (
-        Annotated[str, Field(max_length=1024), AfterValidator(_mountable)] | None
-    ) = None
+    mount_path: MountPath | None = None
+
+
+class ResourceAdd(FileResource):
+    """What may be added to a session that is there."""
+
+    @field_validator("type", mode="before")
+    @classmethod
+    def _only_files(cls, value: object) -> object:
+        if value in ("github_repository", "memory_store"):
+            raise ValueError(
+                f"a {value} is named when a session is created; only files are added"
+                " to one later"
+            )
+        return value
 
 
 class GithubRepository(UnbuiltParams):
@@ -299,7 +316,7 @@ class SessionCreate(Params):
     environment_id: Id
     title: Title | None = None
     metadata: Metadata = Field(default_factory=dict)
-    resources: Annotated[list[Resource], Field(max_length=MAX_RESOURCES)] | None = None
+    resources: Annotated[list[Resource], Field(max_length=MOST_RESOURCES)] | None = None
     initial_events: (
         Annotated[list[InitialEvent], Field(max_length=MAX_INITIAL_EVENTS)] | None
     ) = None

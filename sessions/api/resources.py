@@ -6,13 +6,16 @@ from typing import Any, NoReturn
 
 from pydantic import Field
 
-from agents.errors import NotFound, NotSupportedYet
+from agents.errors import NotSupportedYet
 from agents.http.endpoint import Call, endpoint
 from agents.http.pages import paginate
 from agents.http.query import PageQuery
 from agents.models import Act
+from sessions import actions
 from sessions.api import serialise
+from sessions.api.params import ResourceAdd
 from sessions.lookup import find_session
+from sessions.resources import find_resource
 
 
 class ResourcesQuery(PageQuery):
@@ -30,13 +33,24 @@ def index(call: Call[Any], session_id: str) -> dict[str, Any]:
 @endpoint(Act.LOOK)
 def retrieve(call: Call[Any], session_id: str, resource_id: str) -> dict[str, Any]:
     session = find_session(call.actor, session_id)
-    found = session.resources.filter(pk=resource_id).first()
-    if found is None:
-        raise NotFound(f"session {session_id} has no resource {resource_id}")
-    return serialise.resource(found)
+    return serialise.resource(find_resource(session, resource_id))
+
+
+@endpoint(Act.RUN, body=ResourceAdd)
+def add(call: Call[ResourceAdd], session_id: str) -> dict[str, Any]:
+    session, said = find_session(call.actor, session_id), call.body
+    added = actions.add_file(call.actor, session, said.file_id, said.mount_path)
+    return serialise.resource(added)
+
+
+@endpoint(Act.RUN)
+def delete(call: Call[Any], session_id: str, resource_id: str) -> dict[str, Any]:
+    session = find_session(call.actor, session_id)
+    actions.remove_file(call.actor, session, resource_id)
+    return {"type": "session_resource_deleted", "id": resource_id}
 
 
 @endpoint(Act.RUN, body=None)
-def change(call: Call[Any], session_id: str, **path: str) -> NoReturn:
-    find_session(call.actor, session_id)
-    raise NotSupportedYet("changing the resources of a session after it was created")
+def update(call: Call[Any], session_id: str, resource_id: str) -> NoReturn:
+    find_resource(find_session(call.actor, session_id), resource_id)
+    raise NotSupportedYet("changing the token of a repository")

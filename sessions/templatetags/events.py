@@ -53,6 +53,7 @@ LOOK: Mapping[EventType, tuple[str, str]] = {
     EventType.RECOVERY: ("system", "rotate-ccw"),
     EventType.THREAD_CONTEXT_COMPACTED: ("system", "archive"),
     EventType.RESULTS_TRIMMED: ("system", "archive"),
+    EventType.RESOURCES_CHANGED: ("system", "paperclip"),
 }
 """The kind and the sign of a row; a system row with a pulse where nothing is named."""
 

@@ -198,6 +198,30 @@ def test_a_file_is_mounted_only_where_an_agent_may_write(client, new, path):
         new(resources=[resource])
 
 
+def test_a_file_is_added_to_a_session_and_taken_away(client, session):
+    resources = client.beta.sessions.resources
+    file = client.beta.files.upload(file=("books.csv", b"1,2\n"))
+    path = "/mnt/session/uploads/in/books.csv"
+    added = resources.add(session.id, type="file", file_id=file.id, mount_path=path)
+    assert added.mount_path == path
+    assert resources.list(session.id).data == [added]
+    with pytest.raises(anthropic.BadRequestError, match="two resources"):
+        resources.add(session.id, type="file", file_id=file.id, mount_path=path)
+    gone = resources.delete(added.id, session_id=session.id)
+    assert (gone.id, gone.type) == (added.id, "session_resource_deleted")
+    assert resources.list(session.id).data == []
+    with pytest.raises(anthropic.NotFoundError):
+        resources.delete(added.id, session_id=session.id)
+
+
+def test_only_files_are_added_to_a_session_that_is_there(http, session):
+    url = f"/v1/sessions/{session.id}/resources"
+    added = {"type": "github_repository", "url": "https://github.com/a/b"}
+    refused = http.post(url, json=added)
+    assert refused.status_code == 400
+    assert "only files are added" in refused.json()["error"]["message"]
+
+
 def test_title_and_metadata_change_and_null_clears(client, new):
     session = new(title="Audit", metadata={"a": "1", "b": "2"})
     update = client.beta.sessions.update

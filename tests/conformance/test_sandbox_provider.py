@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -298,6 +298,57 @@ async def test_uploads_are_there_and_other_files_are_placed_once(
     again = await case.provider.provision(spec)
     assert (await bash(again, "cat /workspace/report.txt")).is_error
     await again.close()
+
+
+async def test_a_sandbox_that_runs_sees_files_come_change_and_go(
+    case: Case, tmp_path: Path
+) -> None:
+    old, new = tmp_path / "old", tmp_path / "new"
+    old.write_text("old")
+    new.write_text("new")
+    places = "/mnt/session/uploads/deep/report.txt", "/workspace/report.txt"
+
+    def mounted(*sources: Path) -> tuple[FileMount, ...]:
+        return tuple(
+            FileMount(path=path, source=source) for path in places for source in sources
+        )
+
+    spec = spec_of(case.image)
+    sandbox = await case.provider.provision(spec)
+    for source in (old, new):
+        again = await case.provider.provision(replace(spec, files=mounted(source)))
+        await again.close()
+        shown = text(await bash(sandbox, f"cat {' '.join(places)}"))
+        assert shown == source.name * 2
+    await (await case.provider.provision(spec)).close()
+    for path in places:
+        assert (await bash(sandbox, f"cat {path}")).is_error
+    await sandbox.close()
+
+
+@pytest.mark.docker
+async def test_an_upload_cannot_be_changed_in_the_sandbox(
+    docker_provider: Provider, base_image: str, tmp_path: Path
+) -> None:
+    source = tmp_path / "report.txt"
+    source.write_text("numbers")
+    path = "/mnt/session/uploads/report.txt"
+    files = (FileMount(path=path, source=source),)
+    sandbox = await docker_provider.provision(spec_of(base_image, files=files))
+    told = await bash(sandbox, f"echo mine > {path}; rm -f {path}; cat {path}")
+    assert "Read-only file system" in text(told)
+    assert text(told).endswith("numbers")
+    await sandbox.close()
+
+
+async def test_a_file_that_is_removed_is_gone_and_removed_twice_is_no_matter(
+    sandbox: Sandbox,
+) -> None:
+    await sandbox.write("/workspace/a", b"a")
+    await sandbox.remove("/workspace/a")
+    await sandbox.remove("/workspace/a")
+    with pytest.raises(FileUnavailable):
+        await sandbox.read("/workspace/a")
 
 
 @pytest.mark.parametrize("path", ["report.txt", "/mnt/session/uploads/../x", "/"])

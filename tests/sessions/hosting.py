@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from asgiref.sync import sync_to_async
 
 from sandbox.fake import FakeProvider
-from sandbox.spec import SandboxSpec
+from sandbox.spec import FileMount, SandboxSpec
 from sessions import actions
 from sessions.events import Draft, UserInterrupt, UserMessage
 from sessions.harness.anthropic_model import AnthropicModel
@@ -31,7 +31,8 @@ class FakeHands:
         if self.holding is not None:
             await waiting("Waiting for the base image: building")
             await self.holding.wait()
-        spec = SandboxSpec(session_id=opened.session.pk, image="base")
+        files = tuple(FileMount(path=path, source=at) for path, at in opened.files)
+        spec = SandboxSpec(session_id=opened.session.pk, image="base", files=files)
         return await self.provider.provision(spec)
 
     def model(self, agent):

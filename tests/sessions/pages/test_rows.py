@@ -43,6 +43,7 @@ SAMPLES = {
     },
     "agentsite.tool_started": {"tool_use_id": "sevt_1"},
     "agentsite.results_trimmed": {"through": 9, "results": 3, "tokens": 41_000},
+    "agentsite.resources_changed": {"by": "Alice"},
     "agentsite.unknown": {"stored_type": "agent.from_the_future"},
     "agentsite.waiting": {"reason": "Waiting for the base image"},
     "session.thread_status_running": {"session_thread_id": "t", "agent_name": "a"},
