@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 
-from bench import append, crowd, idle, tools, turns
+from bench import append, crowd, idle, parse, tools, turns
 from bench.figures import Row, table
 from bench.site import Bench, bench_site
 
@@ -16,6 +16,7 @@ BENCHMARKS: dict[str, Benchmark] = {
     "append": lambda bench: [append.append_to_stream(bench)],
     "fan-out": lambda bench: [append.fan_out(bench)],
     "turns": turns.measure,
+    "parse": lambda bench: [parse.measure(bench)],
     "tools": lambda bench: [tools.measure(bench)],
     "crowd200": lambda bench: [crowd.measure(bench, 200)],
     "crowd500": lambda bench: [crowd.measure(bench, 500)],
