@@ -20,6 +20,7 @@ from sessions.lookup import find_thread
 from sessions.models import Session, Status, Thread
 
 LAST_EVENT_ID = "last-event-id"
+MOST_DIGITS = 20
 
 Response = TypeVar("Response", bound=HttpResponseBase)
 
@@ -93,6 +94,12 @@ def _after(call: Call[Any]) -> int | None:
     if not sent:
         query: StreamQuery = call.query
         return query.after
-    if not (sent.isascii() and sent.isdigit()):
+    if (number := number_of(sent)) is None:
         raise InvalidRequest(f"{LAST_EVENT_ID} must be the number of an event")
-    return int(sent)
+    return number
+
+
+def number_of(sent: str) -> int | None:
+    """The number of an event as a client says it; none where it is no such number."""
+    fits = sent.isascii() and sent.isdigit() and len(sent) < MOST_DIGITS
+    return int(sent) if fits else None

@@ -17,6 +17,7 @@ from sessions.consumers.database import in_database
 from sessions.consumers.entries import Entry, Piece, encode
 from sessions.consumers.following import Following
 from sessions.consumers.hub import Hub
+from sessions.consumers.opening import number_of
 from sessions.consumers.previews import PREVIEWED, Previews
 from sessions.consumers.tail import Watcher
 from sessions.models import Session
@@ -97,7 +98,7 @@ def _may_look(user: Any, session_id: str) -> bool:
 
 def _after(scope: dict[str, Any]) -> int:
     sent = parse_qs(scope["query_string"].decode("latin1")).get("after", ["0"])[-1]
-    return int(sent) if sent.isascii() and sent.isdigit() else 0
+    return number_of(sent) or 0
 
 
 def _batch(entries: Sequence[Entry], session: str) -> str:
