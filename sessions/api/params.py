@@ -25,6 +25,7 @@ MAX_INITIAL_EVENTS = 50
 MAX_EVENTS = 1000
 MAX_DENIAL = 10_000
 MAX_RESULT = 100_000
+MAX_IMAGE = 5 << 20  # a larger one is refused by models, and would spoil each turn
 MOUNTABLE = (UPLOADS, WORKSPACE, HOME, "/tmp")  # noqa: S108 - inside a sandbox
 
 Id = Annotated[str, Field(min_length=1, max_length=64)]
@@ -72,6 +73,13 @@ class ImageBlock(Params):
     source: Annotated[
         Base64Source | UrlSource | FileSource, Field(discriminator="type")
     ]
+
+    @field_validator("source")
+    @classmethod
+    def _is_small_enough(cls, value: Any) -> Any:
+        if isinstance(value, Base64Source) and len(value.data) * 3 // 4 > MAX_IMAGE:
+            raise ValueError(f"a picture may have {MAX_IMAGE >> 20} MB")
+        return value
 
 
 class DocumentBlock(Params):
@@ -144,6 +152,18 @@ ResultBlock = Annotated[
 ]
 
 
+def _texts(block: Block | SearchResultBlock) -> list[str]:
+    """What of a block the model reads word by word."""
+    match block:
+        case TextBlock(text=text):
+            return [text]
+        case SearchResultBlock(content=content):
+            return [each.text for each in content]
+        case DocumentBlock(source=PlainTextSource(data=text)):
+            return [text]
+    return []
+
+
 class CustomToolResult(Params):
     type: Literal["user.custom_tool_result"]
     custom_tool_use_id: Id
@@ -153,8 +173,8 @@ class CustomToolResult(Params):
     @field_validator("content")
     @classmethod
     def _fits(cls, value: list[Any] | None) -> list[Any] | None:
-        texts = [block.text for block in value or () if isinstance(block, TextBlock)]
-        if (length := sum(map(len, texts))) > MAX_RESULT:
+        length = sum(len(text) for block in value or () for text in _texts(block))
+        if length > MAX_RESULT:
             raise ValueError(
                 f"holds {length} characters of text, and a result may hold"
                 f" {MAX_RESULT}: upload the rest as a file and name it here"
