@@ -6,6 +6,7 @@ event that is refused takes the whole request with it.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -17,7 +18,6 @@ from sessions.events import (
     AgentCustomToolUse,
     AgentToolUse,
     Draft,
-    EventType,
     Record,
     SystemMessage,
     UserCustomToolResult,
@@ -31,7 +31,8 @@ from sessions.models.session import WORKING
 MOST_QUEUED = 1_000
 """Messages that may wait in a session: an agent reads them all at once."""
 
-STOPS = (EventType.USER_INTERRUPT,)
+MOST_LETTERS = 32 << 20
+"""And how long all of them may be, as they are stored: as long as one request."""
 
 Answer = UserToolConfirmation | UserCustomToolResult
 
@@ -57,15 +58,18 @@ def receive(session: Session, drafts: Sequence[Draft]) -> list[Record]:
 
 def _refuse_flood(session: Session, drafts: Sequence[Draft]) -> None:
     """Stops and answers are never too many: they are what makes room."""
-    more = sum(draft.payload.type in log.INPUT for draft in drafts)
+    more = [draft.payload for draft in drafts if draft.payload.type in log.INPUT]
     if not more:
         return
-    waiting = log.queued(session.pk).filter(type__in=[*log.INPUT]).count()
-    if waiting + more > MOST_QUEUED:
-        raise InvalidRequest(
-            f"session {session.pk} has {MOST_QUEUED} messages waiting: send more when the"
-            " agent has taken them in"
-        )
+    count, letters = log.waiting_input(session.pk)
+    letters += sum(len(json.dumps(each.to_json())) for each in more) if count else 0
+    if count + len(more) <= MOST_QUEUED and letters <= MOST_LETTERS:
+        return
+    raise InvalidRequest(
+        f"session {session.pk} has {count} messages waiting, and {MOST_QUEUED} of"
+        f" {MOST_LETTERS >> 20} MB together may: send more when the agent has taken"
+        " them in"
+    )
 
 
 def _refuse_unanswering_system_text(primary: Thread, drafts: Sequence[Draft]) -> None:
@@ -185,10 +189,10 @@ def _may_answer(call: Record, answer: Answer) -> bool:
 
 
 def _wake(threads: Sequence[Thread], written: Sequence[Record]) -> None:
-    stops = [each.payload for each in written if each.type in STOPS]
-    for stop in stops:
-        assert isinstance(stop, UserInterrupt)
-        _cancel_asks(threads, stop.session_thread_id)
+    stops = [each.payload for each in written]
+    stopped = {s.session_thread_id for s in stops if isinstance(s, UserInterrupt)}
+    for thread_id in stopped:
+        _cancel_asks(threads, thread_id)
     for thread in threads:
         if thread.status == Status.IDLE:
             _wake_thread(thread)

@@ -13,7 +13,8 @@ from datetime import datetime
 from typing import Any
 
 from django.db import connection, transaction
-from django.db.models import Max, Min, QuerySet
+from django.db.models import Count, Max, Min, QuerySet, Sum, TextField
+from django.db.models.functions import Cast, Length
 from django.utils import timezone
 
 from agents.ids import new_id
@@ -195,6 +196,14 @@ def queued(session_id: str, thread_id: str | None = None) -> QuerySet[Event]:
     """What no turn has taken in yet, in order of arrival."""
     rows = Event.objects.filter(session_id=session_id, position=None).order_by("seq")
     return _of_thread(rows, thread_id)
+
+
+def waiting_input(session_id: str) -> tuple[int, int]:
+    """How many messages no turn has taken in yet, and how long they are as stored."""
+    letters = Sum(Length(Cast("payload", TextField())), default=0)
+    rows = queued(session_id).filter(type__in=[*INPUT]).order_by()
+    found = rows.aggregate(count=Count("pk"), letters=letters)
+    return found["count"], found["letters"]
 
 
 def _of_thread(rows: QuerySet[Event], thread_id: str | None) -> QuerySet[Event]:

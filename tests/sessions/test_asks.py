@@ -379,7 +379,7 @@ async def test_too_many_waiting_events_are_refused(
 ):
     monkeypatch.setattr("sessions.inbox.MOST_QUEUED", 3)
     session = await begin(actor, agent, environment, message("1"), message("2"))
-    with pytest.raises(InvalidRequest, match="has 3 messages waiting"):
+    with pytest.raises(InvalidRequest, match="has 2 messages waiting, and 3 of"):
         await send(actor, session, [message("3"), message("4")])
     await send(actor, session, [message("3")])
 
