@@ -9,7 +9,7 @@ import pytest
 from asgiref.sync import sync_to_async
 
 from sandbox.fake import FakeProvider
-from sessions import leases
+from sessions import leases, log
 from sessions.models import Event, Session, Status
 from tests.sessions.hosting import (
     STOP,
@@ -102,6 +102,26 @@ async def test_messages_queued_before_the_turn_are_answered_as_one(
     async with hosting(hands):
         await is_idle(session)
     assert (await types(session)).count("span.model_request_start") == 1
+
+
+async def test_a_thousand_messages_that_wait_are_one_turn(
+    actor, agent, environment, hands, model
+):
+    session = await begin(actor, agent, environment)
+    script = scripted({"say": "All of it."})
+    waiting = [*(message(f"Point {number}.") for number in range(999)), script]
+    await send(actor, session, waiting)
+    async with hosting(hands):
+        await is_idle(session)
+    (request,) = model.requests
+    (said,) = request["messages"]
+    assert [block["text"] for block in said["content"][:999]] == [
+        f"Point {number}." for number in range(999)
+    ]
+    order = await types(session)
+    assert order.count("session.status_running") == 1
+    assert order.count("agent.message") == 1
+    assert not await sync_to_async(log.queued_types)(session.pk)
 
 
 async def test_a_message_while_it_works_is_taken_in_at_the_next_step(

@@ -34,10 +34,14 @@ def test_another_workspace_s_session_is_not_there(as_charlie, session, rest):
     assert as_charlie.get(url(session, rest)).status_code == 404
 
 
-@pytest.mark.parametrize("verb", ["messages", "interrupt", "archive", "delete"])
-def test_nobody_from_outside_acts_on_it(as_charlie, client, session, verb):
+@pytest.mark.parametrize(
+    "verb", ["messages", "decisions", "interrupt", "budget", "archive", "delete"]
+)
+def test_nobody_from_outside_acts_on_it(as_charlie, client, session, write, verb):
+    asking = {"name": "bash", "input": {}, "evaluated_permission": "ask"}
+    call = write("agent.tool_use", **asking)
     before = Event.objects.count()
-    sent = {"text": "Hello"}
+    sent = {"text": "Hello", "allow": call.id, "budget": "5"}
     assert as_charlie.post(url(session, f"/{verb}"), sent).status_code == 404
     assert client.post(url(session, f"/{verb}"), sent).status_code == 302
     assert Event.objects.count() == before
@@ -188,3 +192,16 @@ def test_a_word_on_a_call_that_does_not_wait_is_refused_in_a_sentence(
         assert "has no call sevt_x" in answer.json()["message"]
     nothing = as_alice.post(url(session, "/decisions"), {}, **JSON)
     assert "Press Allow" in nothing.json()["message"]
+
+
+def test_the_page_of_a_session_opens_with_a_thousand_messages_waiting(
+    as_alice, actor, session, django_assert_max_num_queries
+):
+    waiting = [_message(f"Message {number}.") for number in range(1000)]
+    actions.send_events(actor, session, waiting)
+    with django_assert_max_num_queries(20):
+        page = as_alice.get(url(session))
+    shown = page.content.decode()
+    assert page.status_code == 200
+    assert "Message 999." in shown
+    assert len(shown) < 2_000_000  # the latest of them; the rest when asked for
