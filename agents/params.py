@@ -261,7 +261,7 @@ class AgentOverrides(Params):
     @classmethod
     def _model_required(cls, value: object) -> object:
         if value is None:
-            raise ValueError("cannot be null: an agent needs a model")
+            raise ValueError("agent_model_required: an agent needs a model")
         return value
 
 

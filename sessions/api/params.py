@@ -22,6 +22,7 @@ from sandbox.spec import HOME, UPLOADS, WORKSPACE
 from sessions.resources import MOST as MOST_RESOURCES
 
 MAX_INITIAL_EVENTS = 50
+MAX_INITIAL_DOCUMENTS = 100
 MAX_EVENTS = 1000
 MAX_DENIAL = 10_000
 MAX_RESULT = 100_000
@@ -343,6 +344,20 @@ class SessionCreate(Params):
     vault_ids: Unbuilt = None
     budget: BudgetLimit | None = None
     max_model_requests: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
+
+    @field_validator("initial_events")
+    @classmethod
+    def _few_documents(cls, value: list[Any] | None) -> list[Any] | None:
+        named = sum(
+            isinstance(block, DocumentBlock) and isinstance(block.source, FileSource)
+            for event in value or ()
+            for block in event.content
+        )
+        if named > MAX_INITIAL_DOCUMENTS:
+            raise ValueError(
+                f"hold {named} documents by file_id, and {MAX_INITIAL_DOCUMENTS} may be"
+            )
+        return value
 
 
 class AgentChange(Params):

@@ -67,12 +67,79 @@ def test_an_override_cannot_clear_the_model(http, agent, environment):
     }
     response = http.post("/v1/sessions", json=body)
     assert response.status_code == 400
-    assert "agent.model: " in response.json()["error"]["message"]
+    said = response.json()["error"]["message"]
+    assert said.startswith("agent.model: agent_model_required")
+
+
+def test_an_override_of_null_clears_and_an_absent_one_inherits(client, new, agent):
+    own = client.beta.agents.update(agent.id, system="Rules.", model="claude-opus-5-5")
+
+    def overridden(**fields):
+        reference = {"type": "agent_with_overrides", "id": agent.id, **fields}
+        return new(agent=reference).agent
+
+    plain = overridden()
+    assert (plain.system, plain.tools, plain.model) == (
+        own.system,
+        own.tools,
+        own.model,
+    )
+    bare = overridden(system=None, tools=[])
+    assert (bare.system, bare.tools, bare.model) == (None, [], own.model)
+    slow = overridden(model={"id": "claude-opus-5-5", "effort": "low"})
+    assert (slow.model.effort.type, slow.system) == ("low", "Rules.")
+    pinned = overridden(version=1)
+    assert (pinned.version, pinned.system) == (1, None)
+
+
+def test_a_session_begins_with_a_hundred_documents_at_most(client, new):
+    file = client.beta.files.upload(file=("books.csv", b"1"))
+    source = {"type": "file", "file_id": file.id}
+    many = {
+        "type": "user.message",
+        "content": [{"type": "document", "source": source}] * 50,
+    }
+    assert new(initial_events=[many, many]).status == "running"
+    with pytest.raises(anthropic.BadRequestError, match="hold 101 documents"):
+        new(initial_events=[many, many, {**many, "content": many["content"][:1]}])
+
+
+def test_sessions_of_an_archived_agent_go_on(client, new, agent):
+    session = new()
+    client.beta.agents.archive(agent.id)
+    client.beta.sessions.events.send(session.id, events=[message("Go on.")])
+    assert client.beta.sessions.retrieve(session.id).status == "running"
+
+
+def test_vaults_cannot_be_given_later(client, session):
+    with pytest.raises(anthropic.BadRequestError, match="vault_ids: not supported"):
+        client.beta.sessions.update(session.id, vault_ids=["vlt_1"])
+
+
+def test_events_are_filtered_by_when_they_were_taken_in(client, session):
+    events = client.beta.sessions.events
+    stop = {"type": "user.interrupt"}  # of a resting session: taken in at once
+    sent = [events.send(session.id, events=[stop]).data[0] for _ in range(3)]
+    queued = events.send(session.id, events=[message("Later.")]).data[0]
+    first, second, third = sent
+
+    def found(**limits):
+        listed = events.list(
+            session.id, types=["user.interrupt", "user.message"], **limits
+        )
+        return [event.id for event in listed]
+
+    assert found() == [*(each.id for each in sent), queued.id]
+    assert found(created_at_gt=first.processed_at) == [second.id, third.id]
+    assert found(created_at_gte=second.processed_at) == [second.id, third.id]
+    assert found(created_at_lt=second.processed_at) == [first.id]
+    assert found(created_at_lte=second.processed_at) == [first.id, second.id]
 
 
 def test_initial_events_start_the_session(client, new):
     session = new(initial_events=[message("Count."), message("Twice.")])
     assert session.status == "running"
+    assert "initial_events" not in session.to_dict()
     sent = [
         event
         for event in client.beta.sessions.events.list(session.id)
