@@ -115,7 +115,7 @@ class HostedTurn:
         await self._of_thread(log.take_in_interrupts)
 
     async def emit(self, *drafts: Draft) -> Sequence[Record]:
-        self._publisher.flush(self.session_id)
+        self._publisher.flush(self.session_id, self.child_thread_id)
         placed = [log.placed(self._thread, draft) for draft in drafts]
         return await self._of_thread(lifecycle.append_and_count, placed)
 
@@ -158,8 +158,7 @@ class HostedTurn:
             raise LeaseLost(str(fenced)) from fenced
 
     def preview(self, frame: Mapping[str, Any]) -> None:
-        if self.child_thread_id is None:  # a child's words are not the session's
-            self._publisher.publish_delta(self.session_id, frame)
+        self._publisher.publish_delta(self.session_id, frame, self.child_thread_id)
 
     # Other threads.
 

@@ -2,7 +2,7 @@
 
 On a session's group:
     {"type": "session.nudge", "session_id", "number"}
-    {"type": "session.delta", "session_id", "frames": [[n, frame], …]}
+    {"type": "session.delta", "session_id", "child_id", "frames": [[n, frame], …]}
 On the hosts' group:
     {"type": "host.wake", "session_id"}
 """

@@ -23,9 +23,11 @@ from sessions.bus.groups import session_group
 logger = logging.getLogger(__name__)
 
 Frame = Mapping[str, Any]
+Place = tuple[str, str | None]
+"""Whose words they are: a session's primary thread's, or those of a child of it."""
 
 PACE = 0.04
-"""Seconds between two messages about one session: the eye sees no more."""
+"""Seconds between two messages about one thread: the eye sees no more."""
 
 MESSAGES_PER_SECOND = 600
 """What one host may put on the bus; with more sessions at once the pace slows down."""
@@ -53,7 +55,7 @@ class Preview:
 
 @dataclass(kw_only=True)
 class Stream:
-    """What waits to be sent about one session."""
+    """What waits to be sent about one thread."""
 
     previews: dict[str, Preview] = field(default_factory=dict)
     waiting: list[dict[str, Any]] = field(default_factory=list)
@@ -96,15 +98,15 @@ class Publisher:
         self._channel = channel or _channel()
         self._room = room
         self._size = 0
-        self._streams: dict[str, Stream] = {}
-        self._due: list[tuple[str, Stream]] = []
+        self._streams: dict[Place, Stream] = {}
+        self._due: list[tuple[Place, Stream]] = []
         self._work = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
     async def close(self) -> None:
         """Send what waits, if that is quick."""
-        for session_id in [*self._streams]:
-            self.flush(session_id)
+        for place in [*self._streams]:
+            self.flush(*place)
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
@@ -112,10 +114,13 @@ class Publisher:
             await asyncio.wait_for(self._send_due(), CLOSING)
         await self._channel.close()
 
-    def publish_delta(self, session_id: str, frame: Frame) -> None:
+    def publish_delta(
+        self, session_id: str, frame: Frame, child_id: str | None = None
+    ) -> None:
         """Take an `event_start` or `event_delta` to be sent soon; never waits."""
         self._task = self._task or asyncio.create_task(self._send_for_ever())
-        stream = self._streams.setdefault(session_id, Stream())
+        place = (session_id, child_id)
+        stream = self._streams.setdefault(place, Stream())
         event_id = event_id_of(frame)
         if frame["type"] == "event_start":
             stream.previews[event_id] = Preview()
@@ -125,34 +130,34 @@ class Publisher:
         first_text = frame["type"] == "event_delta" and preview.sent < 2
         self._size += stream.add(frame)
         self._make_room()
-        self._schedule(session_id, stream, at_once=first_text)
+        self._schedule(place, stream, at_once=first_text)
 
-    def flush(self, session_id: str) -> None:
+    def flush(self, session_id: str, child_id: str | None = None) -> None:
         """Send what waits and forget the previews: their events are being written."""
-        stream = self._streams.pop(session_id, None)
+        stream = self._streams.pop((session_id, child_id), None)
         if stream is None:
             return
         if stream.timer:
             stream.timer.cancel()
         if stream.waiting:
-            self._due.append((session_id, stream))
+            self._due.append(((session_id, child_id), stream))
             self._work.set()
 
-    def _schedule(self, session_id: str, stream: Stream, *, at_once: bool) -> None:
+    def _schedule(self, place: Place, stream: Stream, *, at_once: bool) -> None:
         """The first text goes at once, the rest at the pace."""
         wait = 0.0 if at_once else stream.not_before - _now()
         if wait <= 0:
-            self._is_due(session_id, stream)
+            self._is_due(place, stream)
         elif stream.timer is None:
             loop = asyncio.get_running_loop()
-            stream.timer = loop.call_later(wait, self._is_due, session_id, stream)
+            stream.timer = loop.call_later(wait, self._is_due, place, stream)
 
-    def _is_due(self, session_id: str, stream: Stream) -> None:
+    def _is_due(self, place: Place, stream: Stream) -> None:
         if stream.timer:
             stream.timer.cancel()
             stream.timer = None
         stream.not_before = _now() + self._pace()
-        self._due.append((session_id, stream))
+        self._due.append((place, stream))
         self._work.set()
 
     def _pace(self) -> float:
@@ -175,11 +180,11 @@ class Publisher:
         self._work.clear()
         due, self._due = self._due, []
         batch = [
-            (session_id, stream, self._taken(stream))
-            for session_id, stream in due
+            (place, stream, self._taken(stream))
+            for place, stream in due
             if stream.waiting
         ]
-        messages = [_message(session_id, frames) for session_id, _, frames in batch]
+        messages = [_message(*place, frames) for place, _, frames in batch]
         if messages and not await self._sent(messages):
             for _, stream, frames in batch:
                 _cut(stream, frames)
@@ -242,8 +247,15 @@ def _channel() -> Channel:
     return RedisChannel(wire.address()) if wire.is_shared() else LayerChannel()
 
 
-def _message(session_id: str, frames: list[list[Any]]) -> wire.Message:
-    return {"type": "session.delta", "session_id": session_id, "frames": frames}
+def _message(
+    session_id: str, child_id: str | None, frames: list[list[Any]]
+) -> wire.Message:
+    return {
+        "type": "session.delta",
+        "session_id": session_id,
+        "child_id": child_id,
+        "frames": frames,
+    }
 
 
 def _cut(stream: Stream, frames: list[list[Any]]) -> None:

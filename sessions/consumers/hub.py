@@ -44,14 +44,18 @@ class Hub:
         return _hubs.setdefault(asyncio.get_running_loop(), cls())
 
     @asynccontextmanager
-    async def watch(self, session_id: str) -> AsyncIterator[tuple[Watcher, int]]:
-        """Subscribe to a session; give a watcher and the newest number.
+    async def watch(
+        self, session_id: str, child_id: str | None = None
+    ) -> AsyncIterator[tuple[Watcher, int]]:
+        """Subscribe to a session, and to the previews of one thread of it.
+
+        Gives a watcher and the newest number.
 
         Raises:
             SessionGone: there is no such session.
         """
         tail = self._tails.setdefault(session_id, Tail(session_id))
-        watcher = Watcher(tail)
+        watcher = Watcher(tail, child_id)
         tail.watchers.add(watcher)
         self._wake()
         try:
@@ -124,7 +128,7 @@ class Hub:
         if tail is None:
             return
         if message["type"] == "session.delta":
-            tail.offer(message["frames"])
+            tail.offer(message["frames"], message.get("child_id"))
         elif message["number"]:
             tail.nudge(message["number"])
         else:

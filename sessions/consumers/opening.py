@@ -44,7 +44,7 @@ class Opened(HttpResponse):
         self["X-Accel-Buffering"] = "no"
         self.session_id = session.pk
         self.thread_id = thread.pk if thread else None
-        self.is_of_child = thread is not None and not thread.is_primary
+        self.child_id = thread.pk if thread and not thread.is_primary else None
         self.has_ended = Status.TERMINATED in {session.status, thread and thread.status}
         self.previews = frozenset(call.query.event_deltas)
         self.with_own = bool(call.query.include)

@@ -71,7 +71,8 @@ class SessionStream(Following, AsyncHttpConsumer):  # type: ignore[misc]
 
     async def _stream(self, opened: Opened) -> None:
         """Subscribe first, then answer: what happens in between is not missed."""
-        async with Hub.here().watch(opened.session_id) as (watcher, newest):
+        hub = Hub.here()
+        async with hub.watch(opened.session_id, opened.child_id) as (watcher, newest):
             await self.send_headers(headers=_headers(opened))
             self._began = True
             await self.send_body(b"", more_body=True)
@@ -125,8 +126,6 @@ class Reading:
 
     def _previewed(self) -> bytes:
         pieces = self._watcher.take_pieces()
-        if self._opened.is_of_child:  # only the primary thread's words are previewed
-            return b""
         return b"".join(piece.sse for piece in pieces if self._previews.admits(piece))
 
     def _note_end(self) -> None:

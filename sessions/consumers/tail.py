@@ -23,10 +23,11 @@ MOST_PIECES = 500
 
 
 class Watcher:
-    """One connection's place at a tail."""
+    """One connection's place at a tail; `child_id` where it watches a child thread."""
 
-    def __init__(self, tail: Tail) -> None:
+    def __init__(self, tail: Tail, child_id: str | None = None) -> None:
         self.tail = tail
+        self.child_id = child_id
         self._pieces: list[Piece] = []
         self._news = asyncio.Event()
 
@@ -95,12 +96,13 @@ class Tail:
     def _has_ended(self) -> bool:
         return bool(self._recent) and self._recent[-1].is_last
 
-    def offer(self, frames: Sequence[Sequence[Any]]) -> None:
-        """Pass previews on as they come from the bus."""
+    def offer(self, frames: Sequence[Sequence[Any]], child_id: str | None) -> None:
+        """Pass previews on as they come from the bus, to those who watch their thread."""
         for number, frame in frames:
             piece = Piece(number=number, frame=frame)
             for watcher in self.watchers:
-                watcher.offer(piece)
+                if watcher.child_id == child_id:
+                    watcher.offer(piece)
 
     async def after(self, number: int) -> list[Entry]:
         """Return entries after a number, a page at most; none when that is the end."""

@@ -229,14 +229,16 @@ class Reader:
 
 
 @asynccontextmanager
-async def reading(session, *, query="", last=None):
-    """The stream is open inside."""
-    headers = dict(session.headers)
+async def reading(session, *, query="", last=None, thread=None):
+    """The stream of a session, or of one thread of it, is open inside."""
+    headers, url = dict(session.headers), session.url
+    if thread:
+        url = url.replace("events/stream", f"threads/{thread.pk}/stream")
     if last is not None:
         headers["last-event-id"] = str(last)
     async with (
         httpx2.AsyncClient(timeout=20) as client,
-        client.stream("GET", session.url + query, headers=headers) as response,
+        client.stream("GET", url + query, headers=headers) as response,
     ):
         assert response.status_code == 200
         yield Reader(response)
@@ -258,12 +260,13 @@ def _closing(work, args):
         connections.close_all()
 
 
-async def preview(publisher, session, event_id, *words):
+async def preview(publisher, session, event_id, *words, child_id=None):
     """Publish the beginning of a message, word by word."""
-    start = {"type": "agent.message", "id": event_id}
-    publisher.publish_delta(session.pk, {"type": "event_start", "event": start})
+    event = {"type": "agent.message", "id": event_id}
+    start = {"type": "event_start", "event": event}
+    publisher.publish_delta(session.pk, start, child_id)
     for word in words:
-        publisher.publish_delta(session.pk, delta(event_id, word))
+        publisher.publish_delta(session.pk, delta(event_id, word), child_id)
         await asyncio.sleep(0)
 
 

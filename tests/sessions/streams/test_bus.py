@@ -88,7 +88,7 @@ async def test_nothing_follows_a_piece_that_the_bus_lost(recorder):
     await _settled()
     recorder.down = True
     publisher.publish_delta("sesn_1", delta("sevt_1", " upon"))
-    await _until(lambda: publisher._streams["sesn_1"].previews["sevt_1"].cut)
+    await _until(lambda: publisher._streams["sesn_1", None].previews["sevt_1"].cut)
     recorder.down = False
     publisher.publish_delta("sesn_1", delta("sevt_1", " a time"))
     await publisher.close()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from contextlib import AsyncExitStack
+from dataclasses import replace
 
 import anthropic
 import httpx2
@@ -15,9 +17,11 @@ from agents.ids import new_id
 from sessions import bus, lifecycle, log
 from sessions.bus import wire
 from sessions.events import EventType
+from sessions.models import Thread
 from tests.sessions.streams.conftest import (
     append,
     asked,
+    delta,
     in_thread,
     own,
     preview,
@@ -158,6 +162,58 @@ async def test_previews_do_not_come_unasked(live):
     await publisher.close()
 
 
+async def test_a_child_s_words_are_previewed_on_its_own_stream_only(live):
+    publisher, ids = bus.Publisher(), [new_id("sevt"), new_id("sevt")]
+    child, other = await in_thread(lambda: [_child(live) for _ in range(2)])
+    asking = "?event_deltas[]=agent.message"
+    async with (
+        reading(live, query=asking) as whole,
+        reading(live, query=asking, thread=child) as own,
+        reading(live, query=asking, thread=other) as others,
+    ):
+        await preview(publisher, live, ids[0], "Mine", child_id=child.pk)
+        await preview(publisher, live, ids[1], "Everybody's")
+        publisher.flush(live.pk)  # the primary thread's event is written: its alone
+        publisher.publish_delta(live.pk, delta(ids[0], " too"), child.pk)
+        publisher.flush(live.pk, child.pk)
+        seen = [
+            await _until_said(whole, "Everybody's"),
+            await _until_said(own, "Mine too"),
+            [],
+        ]
+        await append(
+            live,
+            replace(said("Mine too.", id=ids[0]), thread_id=child.pk, inner=True),
+            said("Everybody's.", id=ids[1]),
+            replace(said("Another's."), thread_id=other.pk, inner=True),
+        )
+        for frames, reader in zip(seen, (whole, own, others), strict=True):
+            frames.append(await reader.next())
+    await publisher.close()
+    assert [_text(frames) for frames in seen] == ["Everybody's", "Mine too", ""]
+    assert [_said(frames[-1]) for frames in seen] == [
+        "Everybody's.",
+        "Mine too.",
+        "Another's.",
+    ]
+
+
+async def _until_said(reader, words):
+    frames = []
+    while _text(frames) != words:
+        frames.append(await reader.next())
+    return frames
+
+
+def _said(frame):
+    return frame["data"]["content"][0]["text"]
+
+
+def _child(live):
+    parent = live.threads.get(parent=None)
+    return Thread.objects.create(session=live, parent=parent, agent_snapshot={})
+
+
 async def test_it_ends_after_termination(live):
     async with reading(live) as reader:
         await append(live, said("bye"), terminated())
@@ -199,6 +255,25 @@ async def test_a_reader_that_stalls_is_cut(site, live):
         await _until(lambda: _streams(site), 0)
     grown = psutil.Process(site.web_pid).memory_info().rss - before
     assert grown < 40_000_000  # it asked for 20 MB and never read them
+
+
+async def test_a_reader_that_stands_still_holds_nobody_up(site, live):
+    """One reads nothing; twenty others get everything all the same."""
+    request = (
+        f"GET /v1/sessions/{live.pk}/events/stream HTTP/1.1\r\nHost: localhost\r\n"
+    )
+    request += f"Authorization: Bearer {live.key}\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", site.port)) as still:
+        still.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        still.sendall(request.encode())
+        assert still.recv(12) == b"HTTP/1.1 200"
+        async with AsyncExitStack() as stack:
+            others = [await stack.enter_async_context(reading(live)) for _ in range(20)]
+            for _ in range(2):
+                await append(live, *[said("x" * 50_000) for _ in range(30)])
+            frames = await asyncio.gather(*(reader.take(60) for reader in others))
+        for seen in frames:
+            assert [frame["id"] for frame in seen] == list(range(1, 61))
 
 
 async def test_a_slow_reader_is_not_cut(live):
