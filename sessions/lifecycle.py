@@ -52,6 +52,9 @@ INTERRUPTED_ASK = (
     "Retry it if it is still wanted."
 )
 
+LIMITS = frozenset({"tool_use_limit_reached_error", "compaction_limit_reached_error"})
+"""Errors after which a child thread is not gone on with."""
+
 STARTS_ANEW = frozenset({"end_turn", "refusal"})
 """Endings after which waiting input opens the next turn by itself."""
 
@@ -175,10 +178,21 @@ def _rest_thread(thread: Thread, ending: Ending) -> list[Draft]:
     """Set a thread idle; return what tells of it and of its session."""
     _change(thread, WORKING, Status.IDLE, ending.stop_reason)
     idle = ThreadStatusIdle(**_naming(thread), **_why(ending))
+    gone = _end_at_limit(thread, ending)
     told = _settle(thread.session, ending)
     if ending == BUDGET_REACHED and not told:  # others go on; what it cost is news
         told = [_on(find_thread(thread.session_id), _used(thread.session))]
-    return [_on(thread, idle), *told]
+    return [_on(thread, idle), *gone, *told]
+
+
+def _end_at_limit(thread: Thread, ending: Ending) -> list[Draft]:
+    """End a child for good that a limit stopped: nobody else writes to it."""
+    if thread.is_primary or ending != RETRIES_EXHAUSTED:
+        return []
+    if log.last_error(thread.session_id, thread.pk) not in LIMITS:
+        return []
+    _change(thread, [Status.IDLE], Status.TERMINATED)
+    return [_told(thread, Status.TERMINATED)]
 
 
 # Calls that wait for somebody.

@@ -353,6 +353,13 @@ def _stored_by_key(
     return {str(row.idempotency_key): record_of(row) for row in rows}
 
 
+def last_error(session_id: str, thread_id: str) -> str | None:
+    """The type of the error that a thread told last."""
+    rows = Event.objects.filter(session_id=session_id, type=EventType.SESSION_ERROR)
+    told = _of_thread(rows, thread_id).order_by("-position").first()
+    return str(told.payload["error"]["type"]) if told else None
+
+
 def find_by_key(session_id: str, key: str) -> Record | None:
     """Return the event that was written under an idempotency key."""
     row = Event.objects.filter(session_id=session_id, idempotency_key=key).first()

@@ -23,7 +23,7 @@ from sessions.events import (
 from sessions.models import Status, Thread
 
 MOST = 25
-"""Child threads of a session that are not archived."""
+"""Child threads of a session that have not ended."""
 
 
 def create(
@@ -55,7 +55,7 @@ def create(
 
 
 def _refuse_too_many(session_id: str) -> None:
-    rows = Thread.objects.filter(session=session_id, archived_at=None)
+    rows = Thread.objects.filter(session=session_id).exclude(status=Status.TERMINATED)
     if rows.exclude(parent=None).count() >= MOST:
         raise InvalidRequest(f"session {session_id} has {MOST} child threads already")
 

@@ -429,3 +429,28 @@ async def test_a_child_makes_no_children(actor, agent, environment, hands):
         await until(lambda: all_idle(session))
     assert heard
     assert len(await children_of(session)) == 1
+
+
+async def test_a_child_that_reached_a_limit_ends(actor, agent, environment, hands):
+    """As in the field: the primary thread only rests, and takes another message."""
+    hands.run_turn = Delegating(scripted(*[{"tools": [bash("true")]}] * 9))
+    session = await begin(actor, agent, environment, message("Go."))
+    await Session.objects.filter(pk=session.pk).aupdate(max_model_requests=2)
+    async with hosting(hands):
+        await until(lambda: _child_is(session, Status.TERMINATED))
+        await is_idle(session)
+    (child,) = await children_of(session)
+    own = await shown(session, child.pk)
+    assert own.count("span.model_request_start") == 2
+    assert own[-3:] == [
+        "session.error",
+        "session.thread_status_idle",
+        "session.thread_status_terminated",
+    ]
+    idle = await Event.objects.aget(thread=child, type="session.thread_status_idle")
+    assert idle.payload["stop_reason"] == {"type": "retries_exhausted"}
+    assert (await shown(session))[-2:] == ["session.usage", "session.status_idle"]
+
+
+async def _child_is(session, status):
+    return [each.status for each in await children_of(session)] == [status]
