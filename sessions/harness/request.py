@@ -114,18 +114,22 @@ def _marked_last(blocks: Sequence[Block]) -> list[Block]:
     return [*blocks[:-1], *({**b, "cache_control": CACHE_MARK} for b in blocks[-1:])]
 
 
-async def _with_files(turn: Turn, messages: Sequence[Message]) -> list[Message]:
+async def _with_files(turn: Turn, holders: Sequence[Block]) -> list[Message]:
+    """Messages, or results of tools, with the files that their blocks name."""
     return [
         {
-            **message,
-            "content": [await _with_file(turn, block) for block in message["content"]],
+            **holder,
+            "content": [await _with_file(turn, block) for block in holder["content"]],
         }
-        for message in messages
+        for holder in holders
     ]
 
 
 async def _with_file(turn: Turn, block: Block) -> Block:
     """Put a file's bytes in the place of its id, which the provider does not know."""
+    if block["type"] == "tool_result":
+        (block,) = await _with_files(turn, [block])
+        return block
     source = block.get("source")
     if not isinstance(source, Mapping) or source.get("type") != "file":
         return block

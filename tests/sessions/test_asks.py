@@ -7,7 +7,7 @@ import asyncio
 import pytest
 from asgiref.sync import sync_to_async
 
-from agents import definitions
+from agents import definitions, files
 from agents.actors import Actor
 from agents.errors import Conflict, Forbidden, InvalidRequest
 from agents.models import Agent, AgentVersion
@@ -496,3 +496,36 @@ async def test_system_text_beside_an_ask_comes_only_with_an_answer(
         await until(seen(session, "agent.message"))
         await is_idle(session)
     assert len(await events(session, "system.message")) == 1
+
+
+async def test_a_custom_result_may_hold_files_and_documents(
+    actor, agent, environment, hands, model
+):
+    report = await sync_to_async(files.store)(
+        actor.workspace, filename="report.txt", chunks=[b"All is well."]
+    )
+    session = await asked(actor, agent, environment, weather("Rome"))
+    async with hosting(hands):
+        await is_idle(session)
+        (call,) = await waiting(session)
+        by_id = {"type": "file", "file_id": report.pk}
+        inline = {"type": "text", "media_type": "text/plain", "data": "Sunny."}
+        found = {
+            "type": "search_result",
+            "source": "https://weather.example",
+            "title": "Rome",
+            "content": [{"type": "text", "text": "Warm."}],
+        }
+        blocks = [
+            {"type": "document", "source": by_id},
+            {"type": "document", "source": inline},
+            found,
+        ]
+        payload = UserCustomToolResult(custom_tool_use_id=call, content=blocks)
+        await send(actor, session, [Draft(payload=payload, queued=True)])
+        await until(seen(session, "agent.message"))
+        await is_idle(session)
+    (result,) = model.requests[-1]["messages"][-1]["content"]
+    told = [block.get("source") for block in result["content"]]
+    assert [each["data"] for each in told[:2]] == ["All is well.", "Sunny."]
+    assert told[2] == "https://weather.example"
