@@ -54,3 +54,22 @@ def test_each_event_type_is_documented(kind):
 )
 def test_each_link_of_the_readme_leads_somewhere(link):
     assert (ROOT / link).exists()
+
+
+BEHAVIOUR = (ROOT / "docs/behaviour.md").read_text()
+
+
+@pytest.mark.parametrize(
+    "reference", sorted({*re.findall(r"`(tests/[^`]+::[^`]+)`", BEHAVIOUR)})
+)
+def test_each_test_that_the_rules_name_exists(reference):
+    path, _, name = reference.partition("::")
+    assert re.search(
+        rf"^(async )?def {name}\(", (ROOT / path).read_text(), re.MULTILINE
+    )
+
+
+def test_each_rule_that_holds_names_its_test():
+    rows = [row for row in BEHAVIOUR.splitlines() if row.startswith("| ")]
+    untested = [row for row in rows if "| holds" in row and "::" not in row]
+    assert not untested
