@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+import functools
+from collections.abc import Callable
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from docker import APIClient
-from docker.errors import APIError, ImageNotFound, NotFound
+from docker.errors import APIError, DockerException, ImageNotFound, NotFound
 from docker.types import Mount, Ulimit
+from requests.exceptions import RequestException
 
 from sandbox import inside
-from sandbox.errors import ImageMissing, ProvisionFailed
+from sandbox.errors import EngineUnavailable, ImageMissing, ProvisionFailed
 from sandbox.places import Places
 from sandbox.spec import HOME, OUTPUTS, UPLOADS, WORKSPACE, SandboxSpec
 
@@ -21,15 +23,59 @@ SITE = "agentsite.site"
 SESSION = "agentsite.session"
 
 
-@dataclass(frozen=True, kw_only=True)
+CONNECTIONS = 8
+ANSWER_SECONDS = 60
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def asking(
+    work: Callable[Concatenate[Containers, P], T],
+) -> Callable[Concatenate[Containers, P], T]:
+    """Say in our own words that the engine could not be asked."""
+
+    @functools.wraps(work)
+    def asked(self: Containers, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return work(self, *args, **kwargs)
+        except (DockerException, RequestException) as error:
+            raise EngineUnavailable(
+                f"The Docker engine at {self.engine_url} cannot do it: {error}."
+            ) from error
+
+    return asked
+
+
 class Containers:
     """Speaks to the engine, and touches nothing that another site made there."""
 
-    api: APIClient
-    site: str
-    places: Places
-    runtime: str | None
+    def __init__(
+        self, *, site: str, places: Places, runtime: str | None, engine_url: str
+    ) -> None:
+        self.site = site
+        self.places = places
+        self.runtime = runtime
+        self.engine_url = engine_url
+        self._api: APIClient | None = None
 
+    @property
+    def api(self) -> APIClient:
+        """The client, made when it is first needed: the engine may come later."""
+        if self._api is None:
+            self._api = APIClient(
+                self.engine_url,
+                version="auto",
+                timeout=ANSWER_SECONDS,
+                max_pool_size=CONNECTIONS,
+            )
+        return self._api
+
+    def close(self) -> None:
+        if self._api:
+            self._api.close()
+
+    @asking
     def ping(self) -> None:
         self.api.ping()
 
@@ -39,6 +85,7 @@ class Containers:
     def labels(self, session_id: str) -> dict[str, str]:
         return {SITE: self.site, SESSION: session_id}
 
+    @asking
     def state(self, session_id: str) -> str | None:
         """Return the engine's word for the container's state; None without one."""
         try:
@@ -47,15 +94,9 @@ class Containers:
             return None
         return str(found["State"]["Status"])
 
+    @asking
     def start(self, spec: SandboxSpec) -> None:
-        """Make a container on the session's volumes and start it.
-
-        A container that stopped has nothing worth keeping: its root is read-only. So
-        it is made anew, and follows the environment as it is now.
-        """
-        if self.state(spec.session_id) is not None:
-            self.remove(spec.session_id)
-        self.places.renew(spec.session_id)
+        """Make a container on the session's volumes and start it."""
         for volume in VOLUMES:
             name = self.volume(spec.session_id, volume)
             self.api.create_volume(name, labels=self.labels(spec.session_id))
@@ -78,7 +119,7 @@ class Containers:
     def create(self, spec: SandboxSpec) -> None:
         self.api.create_container(
             spec.image,
-            command=tool_server(spec),
+            command=inside.tool_server(spec),
             entrypoint=["/usr/bin/python3", "-I", "-S", inside.TOOL_SERVER],
             name=self.name(spec.session_id),
             hostname="sandbox",
@@ -131,6 +172,7 @@ class Containers:
     def volume(self, session_id: str, volume: str) -> str:
         return f"{self.name(session_id)}-{volume}"
 
+    @asking
     def last_words(self, session_id: str) -> str:
         try:
             log: bytes = self.api.logs(self.name(session_id), tail=5)
@@ -138,6 +180,7 @@ class Containers:
             return "it left no log"
         return log.decode(errors="replace").strip()[-500:] or "it left no log"
 
+    @asking
     def remove(self, session_id: str) -> None:
         try:
             self.api.remove_container(self.name(session_id), force=True, v=True)
@@ -147,13 +190,15 @@ class Containers:
             if error.status_code != 409:  # 409: its removal goes on already
                 raise
 
-    def remove_volumes(self, session_id: str) -> None:
+    @asking
+    def remove_files(self, session_id: str) -> None:
         for volume in VOLUMES:
             try:
                 self.api.remove_volume(self.volume(session_id, volume), force=True)
             except NotFound:
                 pass
 
+    @asking
     def has_files(self, session_id: str) -> bool:
         try:
             self.api.inspect_volume(self.volume(session_id, "workspace"))
@@ -161,22 +206,12 @@ class Containers:
             return False
         return True
 
+    @asking
     def sessions(self) -> frozenset[str]:
         wanted = {"label": f"{SITE}={self.site}"}
         containers = self.api.containers(all=True, filters=wanted)
         volumes = self.api.volumes(filters=wanted)["Volumes"] or []
         return frozenset(found["Labels"][SESSION] for found in [*containers, *volumes])
-
-
-def tool_server(spec: SandboxSpec) -> list[str]:
-    return [
-        f"--socket={inside.TOOL_SOCKET}",
-        f"--egress={inside.EGRESS_SOCKET}",
-        f"--port={inside.PROXY_PORT}",
-        f"--root={WORKSPACE}",
-        f"--scratch={inside.SCRATCH}",
-        f"--command-seconds={spec.limits.command_seconds}",
-    ]
 
 
 def tmpfs(tmp_mb: int) -> dict[str, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from sandbox.spec import HOME, SandboxSpec
+from sandbox.spec import HOME, WORKSPACE, SandboxSpec
 
 TOOL_SERVER = "/opt/agentsite/toolserver.py"
 TOOL_FOLDER = "/run/agentsite/tools"
@@ -61,3 +61,15 @@ def threads(spec: SandboxSpec) -> dict[str, str]:
     """Say how many processors there are: /proc shows those of the host."""
     count = str(max(1, math.ceil(spec.limits.cpus)))
     return {"OMP_NUM_THREADS": count, "GOMAXPROCS": count, "CARGO_BUILD_JOBS": count}
+
+
+def tool_server(spec: SandboxSpec) -> list[str]:
+    """Return the arguments of the tool server."""
+    return [
+        f"--socket={TOOL_SOCKET}",
+        f"--egress={EGRESS_SOCKET}",
+        f"--port={PROXY_PORT}",
+        f"--root={WORKSPACE}",
+        f"--scratch={SCRATCH}",
+        f"--command-seconds={spec.limits.command_seconds}",
+    ]

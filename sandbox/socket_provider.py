@@ -1,0 +1,212 @@
+"""What providers share whose sandboxes answer on a socket, whatever engine runs them."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections import defaultdict
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from itertools import count
+from typing import Protocol, TypeVar
+
+from sandbox.connection import Lost, NotSent
+from sandbox.errors import ProvisionFailed
+from sandbox.places import Places, sources, under_uploads, written
+from sandbox.socket_sandbox import SocketSandbox
+from sandbox.spec import FileMount, NetworkPolicy, SandboxSpec, SandboxStatus
+
+ENGINE_THREADS = 8
+READY_SECONDS = 30.0  # for a new sandbox
+ADOPT_SECONDS = 10.0  # for one that runs already, and may just be starting
+READY_POLL_SECONDS = 0.02
+ENDED_EVERY = 20  # polls
+SESSION_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
+
+T = TypeVar("T")
+
+
+class WayOut(Protocol):
+    """What a provider asks of the egress proxy."""
+
+    async def open(self, session_id: str, policy: NetworkPolicy) -> None: ...
+
+    async def close(self, session_id: str) -> None: ...
+
+
+class Engine(Protocol):
+    """Runs sandboxes and keeps their files. Blocking: called from threads.
+
+    What it raises when it cannot be reached is EngineUnavailable.
+    """
+
+    def ping(self) -> None: ...
+
+    def state(self, session_id: str) -> str | None:
+        """Return the engine's word for the sandbox's state; None without one."""
+
+    def start(self, spec: SandboxSpec) -> None:
+        """Make a sandbox on the session's files, where there is none."""
+
+    def last_words(self, session_id: str) -> str: ...
+
+    def remove(self, session_id: str) -> None:
+        """End the sandbox; its files stay."""
+
+    def remove_files(self, session_id: str) -> None: ...
+
+    def has_files(self, session_id: str) -> bool: ...
+
+    def sessions(self) -> frozenset[str]: ...
+
+    def close(self) -> None: ...
+
+
+class SocketProvider:
+    """Makes, adopts and removes the sandboxes of one site on one engine."""
+
+    name = "sandboxes"
+
+    def __init__(
+        self, *, engine: Engine, places: Places, egress: WayOut | None = None
+    ) -> None:
+        self.engine = engine
+        self.places = places
+        self.egress = egress
+        self._threads = ThreadPoolExecutor(ENGINE_THREADS, self.name)
+        self._turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+
+    async def check(self) -> None:
+        await self._in_thread(self.engine.ping)
+
+    async def provision(self, spec: SandboxSpec) -> SocketSandbox:
+        if not SESSION_ID.fullmatch(spec.session_id):
+            raise ProvisionFailed(f"{spec.session_id!r} cannot name a sandbox.")
+        async with self._turns[spec.session_id]:
+            sandbox = await self._running(spec)
+            await self._place_files(sandbox, spec)
+            return sandbox
+
+    async def status(self, session_id: str) -> SandboxStatus:
+        state = await self._in_thread(self.engine.state, session_id)
+        if state == "running":
+            return SandboxStatus.RUNNING
+        has_files = await self._in_thread(self.engine.has_files, session_id)
+        return SandboxStatus.STOPPED if state or has_files else SandboxStatus.ABSENT
+
+    async def destroy(self, session_id: str, *, keep_workspace: bool) -> None:
+        async with self._turns[session_id]:
+            await self._in_thread(self.engine.remove, session_id)
+            if self.egress:
+                await self.egress.close(session_id)
+            if not keep_workspace:
+                await self._in_thread(self.engine.remove_files, session_id)
+                await self._in_thread(self.places.remove, session_id)
+        self._turns.pop(session_id, None)
+
+    async def sessions(self) -> frozenset[str]:
+        return await self._in_thread(self.engine.sessions)
+
+    async def close(self) -> None:
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        self.engine.close()
+
+    async def _running(self, spec: SandboxSpec) -> SocketSandbox:
+        await self._prepare(spec)
+        sandbox = self._sandbox(spec)
+        if await answers(sandbox):
+            return sandbox
+        await sandbox.close()
+        if await self._in_thread(self.engine.state, spec.session_id) == "running":
+            try:
+                return await self._answering(spec, ADOPT_SECONDS)
+            except ProvisionFailed:
+                pass  # it runs and does not answer: only a new one will
+        await self._in_thread(self._start, spec)
+        return await self._answering(spec, READY_SECONDS)
+
+    def _start(self, spec: SandboxSpec) -> None:
+        """Start a sandbox in place of one that stopped, or does not answer.
+
+        That one has nothing worth keeping: what it was made of is read-only. So it is
+        made anew, and follows the environment as it is now.
+        """
+        self.engine.remove(spec.session_id)
+        self.places.renew(spec.session_id)
+        self.engine.start(spec)
+
+    def _sandbox(self, spec: SandboxSpec) -> SocketSandbox:
+        socket = self.places.socket(spec.session_id)
+        return SocketSandbox(spec.session_id, socket, spec.limits)
+
+    async def _prepare(self, spec: SandboxSpec) -> None:
+        try:
+            await self._in_thread(self.places.prepare, spec)
+        except OSError as error:
+            raise ProvisionFailed(
+                f"The folders of session {spec.session_id} cannot be made: {error}."
+            ) from error
+        if self.egress:
+            await self.egress.open(spec.session_id, spec.network)
+
+    async def _answering(self, spec: SandboxSpec, seconds: float) -> SocketSandbox:
+        """Return the sandbox once its tool server answers."""
+        session_id = spec.session_id
+        sandbox = self._sandbox(spec)
+        try:
+            async with asyncio.timeout(seconds):
+                for attempt in count(1):
+                    if await answers(sandbox):
+                        break
+                    if attempt % ENDED_EVERY == 0:
+                        await self._refuse_ended(session_id)
+                    await asyncio.sleep(READY_POLL_SECONDS)
+        except TimeoutError as error:
+            await sandbox.close()
+            raise await self._silent(session_id) from error
+        return sandbox
+
+    async def _refuse_ended(self, session_id: str) -> None:
+        state = await self._in_thread(self.engine.state, session_id)
+        if state in ("exited", "dead", None):
+            raise await self._silent(session_id)
+
+    async def _silent(self, session_id: str) -> ProvisionFailed:
+        words = await self._in_thread(self.engine.last_words, session_id)
+        return ProvisionFailed(
+            f"The sandbox of session {session_id} did not come up: {words}."
+        )
+
+    async def _place_files(self, sandbox: SocketSandbox, spec: SandboxSpec) -> None:
+        """Write each file once: the agent may have changed or removed it since."""
+        session_id = spec.session_id
+        before = await self._in_thread(self.places.mounted, session_id)
+        now = sources(spec.files)
+        if now == before:
+            return
+        for path, source in before.items():
+            if not under_uploads(path) and now.get(path) != source:
+                await sandbox.remove(path)
+        for mount in written(spec):
+            if before.get(mount.path) != str(mount.source):
+                await sandbox.write(mount.path, await self._bytes_of(mount))
+        await self._in_thread(self.places.mark_mounted, session_id, now)
+
+    async def _bytes_of(self, mount: FileMount) -> bytes:
+        try:
+            return await self._in_thread(mount.source.read_bytes)
+        except OSError as error:
+            raise ProvisionFailed(f"{mount.path} cannot be read: {error}.") from error
+
+    async def _in_thread(self, work: Callable[..., T], *arguments: object) -> T:
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._threads, partial(work, *arguments))
+
+
+async def answers(sandbox: SocketSandbox) -> bool:
+    try:
+        await sandbox.ping(5.0)
+    except (NotSent, Lost, TimeoutError):
+        return False
+    return True
