@@ -3,7 +3,7 @@ PYTHON := .venv/bin/python
 DJANGO := $(PYTHON) manage.py
 # Tests of real parts: one after the other, in the order of their files. Those in a
 # browser by themselves: Playwright keeps the process's event loop.
-REAL := docker or browser or node or postgres or site
+REAL := docker or bubblewrap or browser or node or postgres or site
 .DEFAULT_GOAL := help
 .PHONY: help up venv dev demo test test-fast check format bench soak lock
 

@@ -6,6 +6,7 @@ folder; nothing in there is opened but the socket (see connection.py).
 
 from __future__ import annotations
 
+import grp
 import json
 import os
 import shutil
@@ -123,6 +124,16 @@ class Places:
 
 def sources(mounts: Iterable[FileMount]) -> dict[str, str]:
     return {mount.path: str(mount.source) for mount in mounts}
+
+
+def shared_group(user: str) -> int:
+    """The group of worker, egress and sandbox: our own, or that user's; never root's."""
+    if os.getegid():
+        return os.getegid()
+    try:
+        return grp.getgrnam(user).gr_gid
+    except KeyError:
+        return 1000
 
 
 def uploaded(spec: SandboxSpec) -> list[FileMount]:

@@ -1,8 +1,10 @@
-"""The contract of every provider of sandboxes, told by the fake and by Docker alike."""
+"""The contract of every provider of sandboxes, told by the fake, Docker and bubblewrap."""
 
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,6 +15,9 @@ import pytest_asyncio
 from docker import APIClient
 
 from sandbox.base import Provider, Sandbox
+from sandbox.bubblewrap import processes
+from sandbox.bubblewrap.provider import BubblewrapProvider
+from sandbox.docker_provider import DockerProvider
 from sandbox.errors import (
     FileUnavailable,
     ImageMissing,
@@ -22,10 +27,25 @@ from sandbox.errors import (
 )
 from sandbox.fake import FakeProvider
 from sandbox.spec import FileMount, Running, SandboxSpec, SandboxStatus, ToolOutcome
-from tests.sandbox.fixtures import base_image, docker_provider, runtime_dir
+from tests.sandbox.fixtures import (
+    BoxEngine,
+    base_image,
+    base_tree,
+    box_engine,
+    bubblewrap_provider,
+    docker_provider,
+    runtime_dir,
+)
 from tests.sandbox.places import bash, new_id, run, spec_of, text, until
 
-__all__ = ["base_image", "docker_provider", "runtime_dir"]
+__all__ = [
+    "base_image",
+    "base_tree",
+    "box_engine",
+    "bubblewrap_provider",
+    "docker_provider",
+    "runtime_dir",
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,19 +60,45 @@ class Case:
         return await self.provider.provision(spec_of(self.image, **fields))
 
 
-@pytest.fixture(params=["fake", pytest.param("docker", marks=pytest.mark.docker)])
+@pytest.fixture(
+    params=[
+        "fake",
+        pytest.param("docker", marks=pytest.mark.docker),
+        pytest.param("bubblewrap", marks=pytest.mark.bubblewrap),
+    ]
+)
 def case(request: pytest.FixtureRequest) -> Case:
-    if request.param == "fake":
-        provider = FakeProvider(images={"base"})
-        return Case(provider=provider, image="base", lose=provider.lose)
-    provider = request.getfixturevalue("docker_provider")
-    image = request.getfixturevalue("base_image")
+    if request.param == "docker":
+        return docker_case(
+            request.getfixturevalue("docker_provider"),
+            request.getfixturevalue("base_image"),
+        )
+    if request.param == "bubblewrap":
+        return bubblewrap_case(
+            request.getfixturevalue("bubblewrap_provider"),
+            request.getfixturevalue("box_engine"),
+            request.getfixturevalue("base_tree")[0],
+        )
+    provider = FakeProvider(images={"base"})
+    return Case(provider=provider, image="base", lose=provider.lose)
 
+
+def docker_case(provider: DockerProvider, image: str) -> Case:
     async def lose(session_id: str) -> None:
         api = APIClient(version="auto")
         name = f"agentsite-{provider.site}-{session_id}"
         await asyncio.to_thread(api.kill, name)
         api.close()
+
+    return Case(provider=provider, image=image, lose=lose)
+
+
+def bubblewrap_case(
+    provider: BubblewrapProvider, engine: BoxEngine, image: str
+) -> Case:
+    async def lose(session_id: str) -> None:
+        for pid in processes.running(engine.site)[session_id]:
+            os.kill(pid, signal.SIGKILL)
 
     return Case(provider=provider, image=image, lose=lose)
 

@@ -1,30 +1,50 @@
-"""What an agent may try in a Docker sandbox, and what must come of it."""
+"""What an agent may try in a sandbox, and what must come of it."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
 
 from sandbox.base import Sandbox
-from sandbox.docker_provider import DockerProvider
 from sandbox.errors import FileUnavailable, SandboxGone
+from sandbox.socket_provider import SocketProvider
 from sandbox.spec import Limits
 from tests.sandbox.places import bash, run, spec_of, text, until
-
-pytestmark = pytest.mark.docker
 
 LIMITS = Limits(memory_mb=512, pids=128, tmp_mb=32)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """A provider whose sandboxes are abused, and the image they are made of."""
+
+    provider: SocketProvider
+    image: str
+
+
+@pytest.fixture(
+    params=[
+        pytest.param("docker", marks=pytest.mark.docker),
+        pytest.param("bubblewrap", marks=pytest.mark.bubblewrap),
+    ]
+)
+def place(request: pytest.FixtureRequest) -> Place:
+    if request.param == "docker":
+        image = request.getfixturevalue("base_image")
+    else:
+        image, _ = request.getfixturevalue("base_tree")
+    provider = request.getfixturevalue(f"{request.param}_provider")
+    return Place(provider=provider, image=image)
+
+
 @pytest_asyncio.fixture
-async def sandbox(
-    docker_provider: DockerProvider, base_image: str
-) -> AsyncIterator[Sandbox]:
-    sandbox = await docker_provider.provision(spec_of(base_image, limits=LIMITS))
+async def sandbox(place: Place) -> AsyncIterator[Sandbox]:
+    sandbox = await place.provider.provision(spec_of(place.image, limits=LIMITS))
     yield sandbox
     await sandbox.close()
 
@@ -190,31 +210,31 @@ async def test_a_pipe_or_device_is_no_file(sandbox: Sandbox) -> None:
 
 
 async def test_a_sandbox_that_ends_its_own_tool_server_gets_a_new_one(
-    docker_provider: DockerProvider, base_image: str
+    place: Place,
 ) -> None:
-    spec = spec_of(base_image)
-    first = await docker_provider.provision(spec)
+    spec = spec_of(place.image)
+    first = await place.provider.provision(spec)
     call = first.execute("call_1", "bash", {"command": "pkill -9 -f toolserver"})
     with pytest.raises(Exception, match=spec.session_id):
         await call
     await first.close()
-    second = await docker_provider.provision(spec)
+    second = await place.provider.provision(spec)
     assert text(await bash(second, "echo well")) == "well"
     await second.close()
 
 
 async def test_a_sandbox_cannot_lead_the_host_to_another_socket(
-    docker_provider: DockerProvider, base_image: str
+    place: Place,
 ) -> None:
-    spec = spec_of(base_image)
-    first = await docker_provider.provision(spec)
+    spec = spec_of(place.image)
+    first = await place.provider.provision(spec)
     await bash(
         first, "cd /run/agentsite/tools && ln -sf /var/run/docker.sock tools.sock"
     )
     await first.close()
     with pytest.raises(SandboxGone):
         await first.execute("call_2", "bash", {"command": "echo x"})
-    second = await docker_provider.provision(spec)
+    second = await place.provider.provision(spec)
     assert text(await bash(second, "echo well")) == "well"
     await second.close()
 

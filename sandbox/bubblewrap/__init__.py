@@ -1,0 +1,1 @@
+"""Sandboxes without a container engine: bubblewrap, started by a small one of our own."""
