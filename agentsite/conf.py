@@ -49,6 +49,9 @@ class Conf(BaseSettings):
     slots: int = Field(250, ge=1, validation_alias=_named("AGENTSITE_SLOTS"))
     install: bool = Field(True, validation_alias=_named("AGENTSITE_INSTALL"))
     user: str = Field("agentsite", validation_alias=_named("AGENTSITE_USER"))
+    sandbox: Literal["docker", "bubblewrap"] = Field(
+        "docker", validation_alias=_named("AGENTSITE_SANDBOX")
+    )
     sandbox_runtime: str = Field(
         "runc", validation_alias=_named("AGENTSITE_SANDBOX_RUNTIME")
     )
@@ -131,6 +134,21 @@ class Conf(BaseSettings):
     @property
     def engine_url(self) -> str:
         return engine.address()
+
+    @property
+    def boxes_socket(self) -> Path:
+        """Where the engine of bubblewrap sandboxes listens."""
+        return self.runtime_dir / "boxes.sock"
+
+    @property
+    def boxes_folder(self) -> Path:
+        """Its images and files, which belong to it and not to the site's own user."""
+        return self.home / "bubblewrap"
+
+    @property
+    def site_name(self) -> str:
+        """What containers, volumes and processes of this site are labelled with."""
+        return self.runtime_dir.name.removeprefix("agentsite-")
 
     @property
     def scripted_model_url(self) -> str:

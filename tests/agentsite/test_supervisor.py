@@ -11,11 +11,14 @@ import sys
 
 import pytest
 
-from agentsite.conf import ROOT
+from agentsite import boxes, engine
+from agentsite.conf import ROOT, Conf
 from agentsite.supervisor import identity, lock, site, welcome
 from agentsite.supervisor.child import Child, Command
 from agentsite.supervisor.leftovers import Leftovers
 from agentsite.supervisor.roles import ROLES, command_of
+from sandbox.bubblewrap import machine
+from sandbox.errors import EngineUnavailable
 
 SOON = 20
 
@@ -231,3 +234,46 @@ def test_a_reader_that_left_does_not_end_the_site(monkeypatch):
         site.say("nobody hears this")
         with contextlib.suppress(BrokenPipeError):
             closed.close()
+
+
+@pytest.fixture
+def no_engine(monkeypatch):
+    """A machine on which no container engine can be had."""
+
+    def refuse(**_):
+        raise engine.NoEngine("No container engine answers here.")
+
+    monkeypatch.setattr(engine, "ensure", refuse)
+    monkeypatch.setenv("AGENTSITE_SANDBOX", "")
+    monkeypatch.delenv("AGENTSITE_SANDBOX")
+
+
+async def test_without_an_engine_bubblewrap_is_taken_and_said(
+    no_engine, monkeypatch, capsys
+):
+    monkeypatch.setattr(boxes, "ensure", lambda **_: None)
+    up = site.Site(Conf(), ["worker"])
+    await up._start_engine()
+    assert up.conf.sandbox == "bubblewrap"
+    assert os.environ["AGENTSITE_SANDBOX"] == "bubblewrap"
+    said = capsys.readouterr().out
+    assert "No container engine answers here. Until then" in said
+    assert "made by bubblewrap" in said
+
+
+async def test_who_asks_for_docker_gets_nothing_else(no_engine, monkeypatch):
+    monkeypatch.setenv("AGENTSITE_SANDBOX", "docker")
+    up = site.Site(Conf(), ["worker"])
+    with pytest.raises(site.CannotStart, match="No container engine answers here"):
+        await up._start_engine()
+
+
+async def test_without_both_it_says_what_to_install(no_engine, monkeypatch):
+    monkeypatch.setattr(machine, "program", lambda: unusable())
+    up = site.Site(Conf(), ["worker"])
+    with pytest.raises(site.CannotStart, match=r"answers here.* no namespaces"):
+        await up._start_engine()
+
+
+def unusable():
+    raise EngineUnavailable("This machine gives users no namespaces.")

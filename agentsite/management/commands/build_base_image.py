@@ -7,6 +7,9 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
+from agentsite.conf import Conf
+from sandbox.bubblewrap.images import ensure_base_tree
+from sandbox.bubblewrap.trees import Trees
 from sandbox.errors import SandboxError
 from sandbox.image_status import write
 from sandbox.images import ensure_base_image
@@ -21,11 +24,23 @@ class Command(BaseCommand):
         home = conf.home
         write(home, "building", "looking whether the engine has it")
         try:
-            ensure_base_image(self._tell, engine_url=conf.engine_url)
+            self._ensure(conf)
         except SandboxError as error:
             write(home, "failed", str(error))
             raise CommandError(str(error)) from error
         write(home, "ready", "")
+
+    def _ensure(self, conf: Conf) -> None:
+        if conf.sandbox == "docker":
+            ensure_base_image(self._tell, engine_url=conf.engine_url)
+            return
+        conf.boxes_folder.mkdir(exist_ok=True)
+        ensure_base_tree(
+            self._tell,
+            trees=Trees(folder=conf.boxes_folder / "images"),
+            work_dir=conf.boxes_folder,
+            engine_url=conf.engine_url,
+        )
 
     def _tell(self, line: str) -> None:
         self.stdout.write(line)
