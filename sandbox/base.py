@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
 from typing import Any, Protocol
 
-from sandbox.spec import Running, SandboxSpec, SandboxStatus, ToolOutcome
+from sandbox.spec import Origin, Running, SandboxSpec, SandboxStatus, ToolOutcome
 
 
 class Sandbox(Protocol):
@@ -13,6 +15,9 @@ class Sandbox(Protocol):
 
     @property
     def session_id(self) -> str: ...
+
+    @property
+    def origin(self) -> Origin: ...
 
     async def execute(
         self, call_id: str, tool: str, input: Mapping[str, Any]
@@ -39,7 +44,10 @@ class Sandbox(Protocol):
         """Remove a file; one that is gone already is no matter. Raises FileUnavailable."""
 
     async def close(self) -> None:
-        """Forget the connection and leave the sandbox running."""
+        """Forget the connection and leave the sandbox running.
+
+        Until then the sandbox is in use: whoever wants it `alone` is refused.
+        """
 
 
 class Provider(Protocol):
@@ -61,8 +69,23 @@ class Provider(Protocol):
 
     async def status(self, session_id: str) -> SandboxStatus: ...
 
+    def alone(self, session_id: str) -> AbstractAsyncContextManager[bool]:
+        """Hold a session's place here; false where somebody uses it now.
+
+        Whoever provisions it meanwhile waits.
+        """
+
+    async def snapshot(self, session_id: str, path: Path) -> bool:
+        """Write its files as an archive; false where none are here. It should rest.
+
+        Raises SnapshotFailed.
+        """
+
     async def destroy(self, session_id: str, *, keep_workspace: bool) -> None:
         """End the sandbox's processes; with `keep_workspace` its files stay."""
+
+    async def running(self) -> frozenset[str]:
+        """Return the ids of sessions whose sandbox runs here."""
 
     async def sessions(self) -> frozenset[str]:
         """Return the ids of sessions that have a sandbox or files here."""

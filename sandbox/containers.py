@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import PurePosixPath
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from docker import APIClient
@@ -11,7 +13,7 @@ from docker.errors import APIError, DockerException, ImageNotFound, NotFound
 from docker.types import Mount, Ulimit
 from requests.exceptions import RequestException
 
-from sandbox import inside
+from sandbox import archive, inside
 from sandbox.errors import EngineUnavailable, ImageMissing, ProvisionFailed
 from sandbox.places import Places
 from sandbox.spec import HOME, OUTPUTS, UPLOADS, WORKSPACE, SandboxSpec
@@ -21,6 +23,7 @@ UID = 1000
 VOLUMES = {"workspace": WORKSPACE, "home": HOME, "outputs": OUTPUTS}
 SITE = "agentsite.site"
 SESSION = "agentsite.session"
+IMAGE = "agentsite.image"
 
 
 CONNECTIONS = 8
@@ -37,12 +40,8 @@ def asking(
 
     @functools.wraps(work)
     def asked(self: Containers, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        try:
+        with self.asked():
             return work(self, *args, **kwargs)
-        except (DockerException, RequestException) as error:
-            raise EngineUnavailable(
-                f"The Docker engine at {self.engine_url} cannot do it: {error}."
-            ) from error
 
     return asked
 
@@ -71,6 +70,15 @@ class Containers:
             )
         return self._api
 
+    @contextmanager
+    def asked(self) -> Iterator[None]:
+        try:
+            yield
+        except (DockerException, RequestException) as error:
+            raise EngineUnavailable(
+                f"The Docker engine at {self.engine_url} cannot do it: {error}."
+            ) from error
+
     def close(self) -> None:
         if self._api:
             self._api.close()
@@ -97,9 +105,7 @@ class Containers:
     @asking
     def start(self, spec: SandboxSpec) -> None:
         """Make a container on the session's volumes and start it."""
-        for volume in VOLUMES:
-            name = self.volume(spec.session_id, volume)
-            self.api.create_volume(name, labels=self.labels(spec.session_id))
+        self.make_volumes(spec)
         try:
             self.create(spec)
             self.api.start(self.name(spec.session_id))
@@ -115,6 +121,11 @@ class Containers:
                 f"The sandbox of session {spec.session_id} could not be started: "
                 f"{error.explanation or error}."
             ) from error
+
+    def make_volumes(self, spec: SandboxSpec) -> None:
+        labels = {**self.labels(spec.session_id), IMAGE: spec.image}
+        for volume in VOLUMES:
+            self.api.create_volume(self.volume(spec.session_id, volume), labels=labels)
 
     def create(self, spec: SandboxSpec) -> None:
         self.api.create_container(
@@ -157,16 +168,18 @@ class Containers:
 
     def mounts(self, session_id: str) -> list[Mount]:
         places = self.places
-        volumes = [
-            Mount(target, self.volume(session_id, volume), type="volume")
-            for volume, target in VOLUMES.items()
-        ]
         return [
-            *volumes,
+            *self.volumes(session_id),
             bind(inside.TOOL_SERVER, str(places.tool_server(session_id))),
             bind(UPLOADS, str(places.uploads(session_id))),
             bind(inside.TOOL_FOLDER, str(places.tools(session_id)), writable=True),
             bind(inside.EGRESS_FOLDER, str(places.egress(session_id))),
+        ]
+
+    def volumes(self, session_id: str) -> list[Mount]:
+        return [
+            Mount(target, self.volume(session_id, volume), type="volume")
+            for volume, target in VOLUMES.items()
         ]
 
     def volume(self, session_id: str, volume: str) -> str:
@@ -182,13 +195,14 @@ class Containers:
 
     @asking
     def remove(self, session_id: str) -> None:
-        try:
-            self.api.remove_container(self.name(session_id), force=True, v=True)
-        except NotFound:
-            pass
-        except APIError as error:
-            if error.status_code != 409:  # 409: its removal goes on already
-                raise
+        for name in (self.name(session_id), self.helper(session_id)):
+            try:
+                self.api.remove_container(name, force=True, v=True)
+            except NotFound:
+                pass
+            except APIError as error:
+                if error.status_code != 409:  # 409: its removal goes on already
+                    raise
 
     @asking
     def remove_files(self, session_id: str) -> None:
@@ -205,6 +219,51 @@ class Containers:
         except NotFound:
             return False
         return True
+
+    def pack(self, session_id: str) -> Iterator[archive.Source]:
+        with self.asked(), self.files_only(session_id) as helper:
+            for place in archive.KEPT:
+                stream, _ = self.api.get_archive(helper, place, chunk_size=MB)
+                yield str(PurePosixPath(place).parent.relative_to("/")), stream
+
+    @asking
+    def unpack(self, spec: SandboxSpec, pieces: Iterable[bytes]) -> None:
+        self.make_volumes(spec)
+        with self.files_only(spec.session_id) as helper:
+            self.api.put_archive(helper, "/", pieces)
+
+    @contextmanager
+    def files_only(self, session_id: str) -> Iterator[str]:
+        """Give a container that never runs: the engine's way to volumes' files.
+
+        What is unpacked beside them, or beyond them, is gone with it.
+        """
+        found = self.api.inspect_volume(self.volume(session_id, "workspace"))
+        self.api.create_container(
+            found["Labels"][IMAGE],
+            command="true",
+            name=self.helper(session_id),
+            host_config=self.api.create_host_config(
+                network_mode="none", mounts=self.volumes(session_id)
+            ),
+        )
+        try:
+            yield self.helper(session_id)
+        finally:
+            self.api.remove_container(self.helper(session_id), force=True)
+
+    def helper(self, session_id: str) -> str:
+        return f"{self.name(session_id)}-files"
+
+    def notes(self) -> list[str]:
+        return []
+
+    @asking
+    def running(self) -> frozenset[str]:
+        wanted = {"label": f"{SITE}={self.site}"}
+        return frozenset(
+            found["Labels"][SESSION] for found in self.api.containers(filters=wanted)
+        )
 
     @asking
     def sessions(self) -> frozenset[str]:

@@ -27,6 +27,10 @@ class OutcomeUnknown(SandboxError):
     """A call was sent and its answer never came: it may or may not have happened."""
 
 
+class SnapshotFailed(SandboxError):
+    """A session's files could not be packed or unpacked."""
+
+
 class FileUnavailable(SandboxError):
     """A file in the sandbox could not be read or written."""
 

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import io
 import posixpath
 import re
-from collections.abc import Collection, Iterator, Mapping
+import tarfile
+from collections import Counter
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
-from sandbox import toolserver
+from sandbox import archive, toolserver
 from sandbox.answers import outcome_in
 from sandbox.errors import (
     FileUnavailable,
@@ -24,11 +29,13 @@ from sandbox.places import sources, under_uploads
 from sandbox.spec import (
     HOME,
     WORKSPACE,
+    Origin,
     Running,
     SandboxSpec,
     SandboxStatus,
     ToolOutcome,
 )
+from sandbox.spec import Files as Found
 from sandbox.toolserver import Ending, Outcome, ToolError, outcome_of_text
 
 
@@ -43,6 +50,7 @@ class FakeProvider:
         self.files: dict[str, Files] = {}
         self.mounted: dict[str, dict[str, str]] = {}
         self.executed: list[str] = []
+        self.used: Counter[str] = Counter()
 
     async def check(self) -> None:
         """There is always room in memory."""
@@ -52,19 +60,46 @@ class FakeProvider:
             raise ImageMissing(
                 f"Image {spec.image} of session {spec.session_id} is not here."
             )
-        files = self.files.setdefault(spec.session_id, {})
+        found = self._find(spec)
+        files = self.files[spec.session_id]
         self._place(spec, files)
         machine = self.machines.get(spec.session_id)
         if machine is None:
             machine = FakeMachine(spec, files, self.executed)
             self.machines[spec.session_id] = machine
-        return FakeSandbox(spec.session_id, machine)
+        origin = Origin(provider=self.name, files=found)
+        return FakeSandbox(spec.session_id, machine, origin, self.used)
+
+    def _find(self, spec: SandboxSpec) -> Found:
+        """Have the session's files here; say where they are from."""
+        if spec.session_id in self.machines:
+            return Found.RUNNING
+        if spec.session_id in self.files:
+            return Found.KEPT
+        self.files[spec.session_id] = {}
+        if spec.snapshot is None or not spec.snapshot.exists():
+            return Found.NEW
+        self.files[spec.session_id] = unpacked(spec.snapshot)
+        return Found.RESTORED
 
     async def status(self, session_id: str) -> SandboxStatus:
         if session_id in self.machines:
             return SandboxStatus.RUNNING
         known = session_id in self.files
         return SandboxStatus.STOPPED if known else SandboxStatus.ABSENT
+
+    @asynccontextmanager
+    async def alone(self, session_id: str) -> AsyncIterator[bool]:
+        yield not self.used[session_id]
+
+    async def snapshot(self, session_id: str, path: Path) -> bool:
+        if session_id not in self.files:
+            return False
+        archive.write(path, [("", [packed(self.files[session_id])])])
+        return True
+
+    async def running(self) -> frozenset[str]:
+        return frozenset(self.machines)
 
     async def destroy(self, session_id: str, *, keep_workspace: bool) -> None:
         await self.lose(session_id)
@@ -119,9 +154,19 @@ class FakeMachine:
 class FakeSandbox:
     """Implements the Sandbox protocol on a machine in memory."""
 
-    def __init__(self, session_id: str, machine: FakeMachine) -> None:
+    def __init__(
+        self,
+        session_id: str,
+        machine: FakeMachine,
+        origin: Origin,
+        used: Counter[str],
+    ) -> None:
         self.session_id = session_id
         self.machine = machine
+        self.origin = origin
+        self.used = used
+        self.used[session_id] += 1
+        self.closed = False
 
     async def execute(
         self, call_id: str, tool: str, input: Mapping[str, Any]
@@ -167,13 +212,34 @@ class FakeSandbox:
         self.machine.files.pop(placed(path), None)
 
     async def close(self) -> None:
-        """There is no connection."""
+        if not self.closed:
+            self.closed = True
+            self.used[self.session_id] -= 1
 
     def _refuse_lost(self) -> None:
         if self.machine.lost:
             raise SandboxGone(
                 f"The sandbox of session {self.session_id} does not answer."
             )
+
+
+def packed(files: Files) -> bytes:
+    with io.BytesIO() as kept:
+        with tarfile.open(fileobj=kept, mode="w") as target:
+            for path, data in files.items():
+                entry = tarfile.TarInfo(path[1:])
+                entry.size = len(data)
+                target.addfile(entry, io.BytesIO(data))
+        return kept.getvalue()
+
+
+def unpacked(path: Path) -> Files:
+    files: Files = {}
+    with tarfile.open(path) as source:
+        for entry in source:
+            if data := source.extractfile(entry):
+                put(files, f"/{entry.name}", data.read())
+    return files
 
 
 class FakeTools(toolserver.Tools):

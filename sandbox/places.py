@@ -12,7 +12,9 @@ import os
 import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
+from fcntl import LOCK_EX, LOCK_NB, LOCK_SH, flock
 from pathlib import Path, PurePosixPath
+from typing import IO
 
 from sandbox import toolserver
 from sandbox.errors import ProvisionFailed
@@ -103,6 +105,25 @@ class Places:
                 (uploads / folder).rmdir()
             except OSError:
                 return  # there is something else in it
+
+    def hold(self, session_id: str, *, alone: bool) -> IO[bytes] | None:
+        """Take a session's place, with others or alone; None where that must wait.
+
+        It is given back by closing the file, or by the end of the process.
+        """
+        folder = self.state_dir / session_id
+        folder.mkdir(parents=True, exist_ok=True)
+        file = (folder / "in-use").open("ab")
+        try:
+            flock(file, (LOCK_EX if alone else LOCK_SH) | LOCK_NB)
+        except BlockingIOError:
+            file.close()
+            return None
+        return file
+
+    def restoring(self, session_id: str) -> Path:
+        """The archive that a session's files are being made of; gone once they are."""
+        return self.state_dir / session_id / "restoring.tar"
 
     def remove(self, session_id: str) -> None:
         shutil.rmtree(self.tools(session_id), ignore_errors=True)

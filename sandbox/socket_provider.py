@@ -5,23 +5,34 @@ from __future__ import annotations
 import asyncio
 import re
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from functools import partial
 from itertools import count
-from typing import Protocol, TypeVar
+from pathlib import Path
+from typing import IO, Protocol, TypeVar
 
+from sandbox import archive
 from sandbox.connection import Lost, NotSent
 from sandbox.errors import ProvisionFailed
 from sandbox.places import Places, sources, under_uploads, written
 from sandbox.socket_sandbox import SocketSandbox
-from sandbox.spec import FileMount, NetworkPolicy, SandboxSpec, SandboxStatus
+from sandbox.spec import (
+    FileMount,
+    Files,
+    NetworkPolicy,
+    Origin,
+    SandboxSpec,
+    SandboxStatus,
+)
 
 ENGINE_THREADS = 8
 READY_SECONDS = 30.0  # for a new sandbox
 ADOPT_SECONDS = 10.0  # for one that runs already, and may just be starting
 READY_POLL_SECONDS = 0.02
 ENDED_EVERY = 20  # polls
+HOLD_POLL_SECONDS = 0.05
 SESSION_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
 
 T = TypeVar("T")
@@ -58,7 +69,18 @@ class Engine(Protocol):
 
     def has_files(self, session_id: str) -> bool: ...
 
+    def pack(self, session_id: str) -> Iterator[archive.Source]:
+        """Give the session's files as tar streams."""
+
+    def unpack(self, spec: SandboxSpec, pieces: Iterable[bytes]) -> None:
+        """Make a session's files of an archive; its names begin at the root."""
+
+    def running(self) -> frozenset[str]: ...
+
     def sessions(self) -> frozenset[str]: ...
+
+    def notes(self) -> list[str]:
+        """What sandboxes lack on this machine."""
 
     def close(self) -> None: ...
 
@@ -84,9 +106,43 @@ class SocketProvider:
         if not SESSION_ID.fullmatch(spec.session_id):
             raise ProvisionFailed(f"{spec.session_id!r} cannot name a sandbox.")
         async with self._turns[spec.session_id]:
-            sandbox = await self._running(spec)
-            await self._place_files(sandbox, spec)
+            held = await self._hold(spec.session_id)
+            try:
+                sandbox = await self._running(spec)
+                await self._place_files(sandbox, spec)
+            except BaseException:
+                held.close()
+                raise
+            sandbox.held = held
             return sandbox
+
+    async def _hold(self, session_id: str) -> IO[bytes]:
+        """Wait until nobody has the session's place alone."""
+        while True:
+            held = await self._in_thread(
+                partial(self.places.hold, session_id, alone=False)
+            )
+            if held:
+                return held
+            await asyncio.sleep(HOLD_POLL_SECONDS)
+
+    @asynccontextmanager
+    async def alone(self, session_id: str) -> AsyncIterator[bool]:
+        held = await self._in_thread(partial(self.places.hold, session_id, alone=True))
+        try:
+            yield held is not None
+        finally:
+            if held:
+                held.close()
+
+    async def snapshot(self, session_id: str, path: Path) -> bool:
+        if not await self._in_thread(self.engine.has_files, session_id):
+            return False
+        await self._in_thread(self._pack, session_id, path)
+        return True
+
+    def _pack(self, session_id: str, path: Path) -> None:
+        archive.write(path, self.engine.pack(session_id))
 
     async def status(self, session_id: str) -> SandboxStatus:
         state = await self._in_thread(self.engine.state, session_id)
@@ -104,6 +160,9 @@ class SocketProvider:
                 await self._in_thread(self.engine.remove_files, session_id)
                 await self._in_thread(self.places.remove, session_id)
         self._turns.pop(session_id, None)
+
+    async def running(self) -> frozenset[str]:
+        return await self._in_thread(self.engine.running)
 
     async def sessions(self) -> frozenset[str]:
         return await self._in_thread(self.engine.sessions)
@@ -123,22 +182,46 @@ class SocketProvider:
                 return await self._answering(spec, ADOPT_SECONDS)
             except ProvisionFailed:
                 pass  # it runs and does not answer: only a new one will
-        await self._in_thread(self._start, spec)
-        return await self._answering(spec, READY_SECONDS)
+        files = await self._in_thread(self._start, spec)
+        notes = await self._in_thread(self.engine.notes)
+        sandbox = await self._answering(spec, READY_SECONDS)
+        sandbox.origin = Origin(provider=self.name, files=files, notes=tuple(notes))
+        return sandbox
 
-    def _start(self, spec: SandboxSpec) -> None:
+    def _start(self, spec: SandboxSpec) -> Files:
         """Start a sandbox in place of one that stopped, or does not answer.
 
         That one has nothing worth keeping: what it was made of is read-only. So it is
         made anew, and follows the environment as it is now.
         """
         self.engine.remove(spec.session_id)
+        files = self._restore(spec)
         self.places.renew(spec.session_id)
         self.engine.start(spec)
+        return files
+
+    def _restore(self, spec: SandboxSpec) -> Files:
+        """Have the session's files here, where any are left; say which.
+
+        What an earlier restoring left half-done is not taken for the session's files.
+        """
+        session_id, copy = spec.session_id, self.places.restoring(spec.session_id)
+        if copy.exists():
+            self.engine.remove_files(session_id)
+        if self.engine.has_files(session_id):
+            return Files.KEPT
+        if spec.snapshot is None or not spec.snapshot.exists():
+            copy.unlink(missing_ok=True)
+            return Files.NEW
+        archive.write(copy, [("", archive.pieces(spec.snapshot))])
+        self.engine.unpack(spec, archive.pieces(copy))
+        copy.unlink()
+        return Files.RESTORED
 
     def _sandbox(self, spec: SandboxSpec) -> SocketSandbox:
         socket = self.places.socket(spec.session_id)
-        return SocketSandbox(spec.session_id, socket, spec.limits)
+        found = Origin(provider=self.name, files=Files.RUNNING)
+        return SocketSandbox(spec.session_id, socket, spec.limits, found)
 
     async def _prepare(self, spec: SandboxSpec) -> None:
         try:

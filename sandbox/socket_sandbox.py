@@ -7,12 +7,12 @@ import base64
 import binascii
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from sandbox.answers import Forged, outcome_in, running_in
 from sandbox.connection import Answer, Connection, Lost, NotSent
 from sandbox.errors import FileUnavailable, OutcomeUnknown, SandboxError, SandboxGone
-from sandbox.spec import Limits, Running, ToolOutcome
+from sandbox.spec import Limits, Origin, Running, ToolOutcome
 
 CHUNK = 1024 * 1024
 FILE_BYTES = 512 * 1024 * 1024
@@ -23,8 +23,12 @@ GRACE_SECONDS = 30.0
 class SocketSandbox:
     """Implements the Sandbox protocol over a unix socket."""
 
-    def __init__(self, session_id: str, socket: Path, limits: Limits) -> None:
+    def __init__(
+        self, session_id: str, socket: Path, limits: Limits, origin: Origin
+    ) -> None:
         self.session_id = session_id
+        self.origin = origin
+        self.held: IO[bytes] | None = None  # keeps others from having it alone
         self.limits = limits
         self.connection = Connection(socket)
 
@@ -89,6 +93,8 @@ class SocketSandbox:
 
     async def close(self) -> None:
         await self.connection.close()
+        if self.held:
+            self.held.close()
 
     async def _send(self, op: str, **fields: Any) -> asyncio.Future[Answer]:
         try:

@@ -22,6 +22,24 @@ class SandboxStatus(StrEnum):
     STOPPED = "stopped"
 
 
+class Files(StrEnum):
+    """What a sandbox found when it began: the files of its session, or none."""
+
+    RUNNING = "running"  # the sandbox itself goes on, with all that runs in it
+    NEW = "new"
+    KEPT = "kept"  # of a sandbox before, here
+    RESTORED = "restored"  # from a snapshot
+
+
+@dataclass(frozen=True, kw_only=True)
+class Origin:
+    """What made a sandbox, and out of what."""
+
+    provider: str
+    files: Files
+    notes: tuple[str, ...] = ()  # what sandboxes lack on this machine, in sentences
+
+
 @dataclass(frozen=True, kw_only=True)
 class Limits:
     """What one sandbox may use."""
@@ -70,6 +88,7 @@ class SandboxSpec:
     image: str
     environment: Mapping[str, str] = field(default_factory=dict)
     files: tuple[FileMount, ...] = ()
+    snapshot: Path | None = None  # what its files are made of where none are kept
     limits: Limits = field(default_factory=Limits)
     network: NetworkPolicy = field(default_factory=NetworkPolicy)
 

@@ -6,40 +6,35 @@ image. As anybody else it shows this machine's /usr and limits each process by i
 
 from __future__ import annotations
 
-import json
 import os
 import re
-import shutil
 import subprocess
-import sys
-import threading
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
 
-from sandbox import inside
+from sandbox import archive, inside
 from sandbox.bubblewrap import processes
 from sandbox.bubblewrap.cgroups import Cgroups
-from sandbox.bubblewrap.command import HOST, WRITABLE, View, arguments
+from sandbox.bubblewrap.command import HOST, WRITABLE, arguments, files_only
+from sandbox.bubblewrap.files import KeptFiles
+from sandbox.bubblewrap.launcher import Launch, Launcher, memory
 from sandbox.bubblewrap.machine import (
-    FIRST_UID,
     NO_CGROUPS,
     NO_ROOT,
-    PATH,
-    UIDS,
     is_root,
     program,
     system_call_filter,
 )
 from sandbox.bubblewrap.trees import Trees
-from sandbox.errors import ImageMissing, ProvisionFailed
+from sandbox.errors import ImageMissing, ProvisionFailed, SnapshotFailed
 from sandbox.places import Places
 from sandbox.spec import Limits, SandboxSpec
 
-LAUNCH = Path(__file__).with_name("launch.py")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
+MB = 1024 * 1024
 
 
 class Boxes:
@@ -49,10 +44,10 @@ class Boxes:
         self.site = site
         self.places = places
         self.trees = Trees(folder=folder / "images")
-        self.folder = folder
+        self.files = KeptFiles(folder / "files")
         self.cgroups = Cgroups(site=f"agentsite-{site}")
+        self.launcher = Launcher(stage=places.runtime_dir / "stage", gid=places.gid)
         self._words: dict[str, int] = {}
-        self._turn = threading.Lock()
 
     # What every engine does.
 
@@ -62,7 +57,7 @@ class Boxes:
         system_call_filter()
 
     def state(self, session_id: str) -> str | None:
-        return "running" if session_id in processes.running(self.site) else None
+        return "running" if session_id in self.running() else None
 
     def start(self, spec: SandboxSpec) -> None:
         name = checked(spec.session_id)
@@ -71,8 +66,7 @@ class Boxes:
                 f"Image {spec.image} of session {name} is not unpacked here: build its"
                 " environment again."
             )
-        with self._turn:  # or two sandboxes would get the same free user
-            self._make_files(name)
+        self.files.make(name)
         self._launch(spec)
 
     def last_words(self, session_id: str) -> str:
@@ -91,22 +85,77 @@ class Boxes:
         self._forget_words(name)
 
     def remove_files(self, session_id: str) -> None:
-        folder = self._files(checked(session_id))
-        if not is_root():  # who needs nobody's leave
-            subprocess.run(["chmod", "-R", "u+rwX", folder], check=False)  # noqa: S603, S607
-        # Not in Python: folders may be nested deeper than it can recurse.
-        subprocess.run(["rm", "-rf", "--one-file-system", folder], check=False)  # noqa: S603, S607
+        self.files.remove(checked(session_id))
 
     def has_files(self, session_id: str) -> bool:
-        return self._files(checked(session_id)).is_dir()
+        return self.files.has(checked(session_id))
+
+    def running(self) -> frozenset[str]:
+        return frozenset(processes.running(self.site))
 
     def sessions(self) -> frozenset[str]:
-        return frozenset({*self._kept(), *processes.running(self.site)})
+        return self.running() | frozenset(self.files.names())
 
     def close(self) -> None:
         self.cgroups.close()
         for name in list(self._words):
             self._forget_words(name)
+
+    # Archives of files.
+
+    def pack(self, session_id: str) -> Iterator[archive.Source]:
+        places = [place[1:] for place in WRITABLE.values()]
+        words = ["tar", "--sparse", "--create", "--file=-", *places]
+        with self._beside_files(checked(session_id), words) as work:
+            assert work.stdout
+            yield "", iter(partial(work.stdout.read, archive.PIECE), b"")
+
+    def unpack(self, spec: SandboxSpec, pieces: Iterable[bytes]) -> None:
+        name = checked(spec.session_id)
+        self.files.make(name)
+        words = ["tar", "--extract", "--no-same-owner", "--preserve-permissions"]
+        with self._beside_files(name, [*words, "--file=-"]) as work:
+            assert work.stdin
+            with suppress(BrokenPipeError):  # its own words say why
+                for piece in pieces:
+                    work.stdin.write(piece)
+
+    @contextmanager
+    def _beside_files(
+        self, name: str, command: list[str]
+    ) -> Iterator[subprocess.Popen[bytes]]:
+        """Run a program that sees a sandbox's files, and nothing else of this machine."""
+        shown = {**self._tree(self._any_image()), **self.files.parts(name)}
+        launch = Launch(
+            uid=self.files.uid(name),
+            shown=shown,
+            arguments=files_only(self.launcher.seen(shown)),
+            command=command,
+            stays=True,
+        )
+        pipe = subprocess.PIPE
+        with tempfile.TemporaryFile() as said:
+            with self.launcher.start(
+                launch, stdin=pipe, stdout=pipe, stderr=said
+            ) as work:
+                try:
+                    yield work
+                except BaseException:
+                    work.kill()
+                    raise
+            if work.returncode:
+                said.seek(0)
+                words = said.read()[-500:].decode(errors="replace").strip()
+                raise SnapshotFailed(f"Files of session {name}: {words}")
+
+    def _any_image(self) -> str:
+        """Return an image that has the programs of every one of ours."""
+        if not is_root():
+            return HOST
+        names = self.trees.names()
+        if not names:
+            raise ImageMissing("No image is unpacked here.")
+        return names[0]
 
     # What only this one has to say.
 
@@ -131,126 +180,63 @@ class Boxes:
     def _has_image(self, image: str) -> bool:
         return self.trees.has(image) if is_root() else image == HOST
 
-    # Files.
-
-    def _files(self, name: str) -> Path:
-        return self.folder / "files" / name
-
-    def _kept(self) -> list[str]:
-        return [path.name for path in (self.folder / "files").glob("[!.]*")]
-
-    def _make_files(self, name: str) -> None:
-        """Make the folders that are kept, owned by the sandbox's user."""
-        folder = self._files(name)
-        if folder.is_dir():
-            return
-        part = folder.with_name(f".{name}.part")
-        shutil.rmtree(part, ignore_errors=True)
-        uid = self._free_uid()
-        for kept in WRITABLE:
-            (part / kept).mkdir(parents=True)
-            os.chown(part / kept, uid, uid)
-        part.chmod(0o700)
-        part.rename(folder)
-
-    def _free_uid(self) -> int:
-        if not is_root():
-            return os.geteuid()
-        taken = {self._uid(name) for name in self._kept()}
-        free = set(range(FIRST_UID, FIRST_UID + len(taken) + 1)) - taken
-        if min(free) >= FIRST_UID + UIDS:
-            raise ProvisionFailed(f"There are {UIDS} sandboxes here, and no more.")
-        return min(free)
-
-    def _uid(self, name: str) -> int:
-        try:
-            return (self._files(name) / "workspace").stat().st_uid
-        except OSError:
-            return -1
-
     # Starting.
 
     def _launch(self, spec: SandboxSpec) -> None:
-        order = self._order(spec)
-        self._forget_words(spec.session_id)
+        name = spec.session_id
+        shown = self._parts(spec)
+        groups = self.cgroups.make(name, spec.limits)
+        with memory(system_call_filter()) as seccomp:
+            launch = Launch(
+                uid=self.files.uid(name),
+                shown=shown,
+                arguments=arguments(
+                    self.launcher.seen(shown),
+                    self._environment(spec),
+                    spec.limits,
+                    seccomp=seccomp,
+                ),
+                command=command(spec),
+                label=f"{self.site}/{name}",
+                cgroups=groups,
+                limits=limits(spec.limits, counted=bool(groups)),
+            )
+            with self._listening(name) as said:
+                work = self.launcher.start(
+                    launch, handles=[seccomp], stdout=said, stderr=said
+                )
+        if work.wait():
+            raise ProvisionFailed(
+                f"The sandbox of session {name} could not be started:"
+                f" {self.last_words(name)}."
+            )
+
+    @contextmanager
+    def _listening(self, name: str) -> Iterator[int]:
+        """Give what a sandbox may say to us: as much as fits into a pipe."""
+        self._forget_words(name)
         words, said = os.pipe()
         os.set_blocking(words, False)
-        self._words[spec.session_id] = words
-        view = self._view(spec, staged="uid" in order)
-        with memory(system_call_filter()) as seccomp, os.fdopen(said, "wb"):
-            told = arguments(
-                view, self._environment(spec), spec.limits, seccomp=seccomp
-            )
-            with memory("\0".join(told).encode()) as listed:
-                order["argv"] = [program(), "--args", str(listed), *command(spec)]
-                self._run(order, [seccomp, listed], said)
+        self._words[name] = words
+        try:
+            yield said
+        finally:
+            os.close(said)
 
-    def _run(self, order: dict[str, Any], handles: list[int], said: int) -> None:
-        done = subprocess.run(  # noqa: S603
-            [sys.executable, "-IS", str(LAUNCH), json.dumps(order)],
-            stdin=subprocess.DEVNULL,
-            stdout=said,
-            stderr=said,
-            pass_fds=handles,
-            check=False,
-            cwd="/",
-        )
-        if done.returncode:
-            raise ProvisionFailed(f"{LAUNCH.name} ended with {done.returncode}.")
-
-    def _order(self, spec: SandboxSpec) -> dict[str, Any]:
-        name = spec.session_id
-        groups = self.cgroups.make(name, spec.limits)
-        limits = {"files": 8192, "core": 0}
-        if not groups:
-            limits["memory"] = spec.limits.memory_mb * 1024 * 1024
-        order: dict[str, Any] = {
-            "cgroups": [str(group) for group in groups],
-            "limits": limits,
-            "environment": {
-                "PATH": PATH,
-                processes.LABEL: f"{self.site}/{name}",
-            },
-        }
-        if is_root():
-            order["uid"] = self._uid(name)
-            order["groups"] = [self.places.gid]
-            order["stage"] = str(self._stage())
-            order["shown"] = self._shown(spec)
-        return order
-
-    def _stage(self) -> Path:
-        stage = self.places.runtime_dir / "stage"
-        stage.mkdir(exist_ok=True)
-        stage.chmod(0o711)
-        return stage
-
-    def _shown(self, spec: SandboxSpec) -> dict[str, str]:
-        """The parts of a sandbox by their names on its stage."""
+    def _parts(self, spec: SandboxSpec) -> dict[str, str]:
+        """What a sandbox is made of on this machine, by name."""
         name, places = spec.session_id, self.places
-        tree = {} if spec.image == HOST else {"tree": str(self.trees.path(spec.image))}
         return {
-            **tree,
-            **{kept: str(self._files(name) / kept) for kept in WRITABLE},
+            **self._tree(spec.image),
+            **self.files.parts(name),
             "uploads": str(places.uploads(name)),
             "tools": str(places.tools(name)),
             "egress": str(places.egress(name)),
             "tool_server": str(places.tool_server(name)),
         }
 
-    def _view(self, spec: SandboxSpec, *, staged: bool) -> View:
-        shown = self._shown(spec)
-        if staged:
-            stage = self._stage()
-            shown = {name: str(stage / name) for name in shown}
-        return View(
-            tree=shown.get("tree", HOST),
-            folders={name: shown[name] for name in WRITABLE},
-            uploads=shown["uploads"],
-            tools=shown["tools"],
-            egress=shown["egress"],
-            tool_server=shown["tool_server"],
-        )
+    def _tree(self, image: str) -> dict[str, str]:
+        return {} if image == HOST else {"tree": str(self.trees.path(image))}
 
     def _environment(self, spec: SandboxSpec) -> dict[str, str]:
         brought = {} if spec.image == HOST else self.trees.variables(spec.image)
@@ -269,19 +255,13 @@ def command(spec: SandboxSpec) -> list[str]:
     return ["/bin/bash", "-c", limit, "sandbox", *python, *inside.tool_server(spec)]
 
 
+def limits(wanted: Limits, *, counted: bool) -> dict[str, int]:
+    """The limits of each process; memory only where no control group counts it."""
+    memory = {} if counted else {"memory": wanted.memory_mb * MB}
+    return {"files": 8192, "core": 0, **memory}
+
+
 def checked(name: str) -> str:
     if not NAME.fullmatch(name):
         raise ProvisionFailed(f"{name!r} cannot name a sandbox.")
     return name
-
-
-@contextmanager
-def memory(data: bytes) -> Iterator[int]:
-    """Give data as an open file that has no name."""
-    handle = os.memfd_create("agentsite")
-    try:
-        os.write(handle, data)
-        os.lseek(handle, 0, os.SEEK_SET)
-        yield handle
-    finally:
-        os.close(handle)

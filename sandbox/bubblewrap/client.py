@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import json
 import socket
+from collections import deque
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from sandbox import archive
 from sandbox.bubblewrap import messages
 from sandbox.errors import EngineUnavailable
 from sandbox.spec import SandboxSpec
@@ -48,6 +52,25 @@ class RemoteBoxes:
     def has_files(self, session_id: str) -> bool:
         return bool(self._ask("has_files", name=session_id))
 
+    def pack(self, session_id: str) -> Iterator[archive.Source]:
+        with self._connected() as file:
+            file.write(messages.line({"op": "pack", "name": session_id}))
+            file.flush()
+            stream = messages.receive(file)
+            yield "", stream
+            deque(stream, maxlen=0)  # an archive ends before its last bytes
+            messages.result(json.loads(file.readline()))
+
+    def unpack(self, spec: SandboxSpec, pieces: Iterable[bytes]) -> None:
+        with self._connected() as file:
+            file.write(messages.line({"op": "unpack", "spec": messages.of_spec(spec)}))
+            messages.send(file, pieces)
+            file.flush()
+            messages.result(json.loads(file.readline()))
+
+    def running(self) -> frozenset[str]:
+        return frozenset(self._ask("running"))
+
     def sessions(self) -> frozenset[str]:
         return frozenset(self._ask("sessions"))
 
@@ -55,19 +78,21 @@ class RemoteBoxes:
         """No connection outlives its request."""
 
     def _ask(self, op: str, **fields: Any) -> Any:
+        with self._connected() as file:
+            file.write(messages.line({"op": op, **fields}))
+            file.flush()
+            return messages.result(json.loads(file.readline()))
+
+    @contextmanager
+    def _connected(self) -> Iterator[messages.Channel]:
         try:
-            answer = self._answer({"op": op, **fields})
+            with socket.socket(socket.AF_UNIX) as line:
+                line.settimeout(ANSWER_SECONDS)
+                line.connect(str(self.path))
+                with line.makefile("rwb") as file:
+                    yield file
         except (OSError, ValueError) as error:
             raise EngineUnavailable(
                 f"The engine of bubblewrap sandboxes at {self.path} does not answer:"
                 f" {error}."
             ) from error
-        return messages.result(answer)
-
-    def _answer(self, request: dict[str, Any]) -> dict[str, Any]:
-        with socket.socket(socket.AF_UNIX) as line:
-            line.settimeout(ANSWER_SECONDS)
-            line.connect(str(self.path))
-            line.sendall(messages.line(request))
-            with line.makefile("rb") as reader:
-                return dict(json.loads(reader.readline()))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
 from sandbox import inside
 from sandbox.spec import HOME, OUTPUTS, UPLOADS, WORKSPACE, Limits
@@ -26,22 +25,17 @@ HOST_ETC = (
 )
 
 
-@dataclass(frozen=True, kw_only=True)
-class View:
-    """Where the parts of a sandbox are for the user who starts it."""
-
-    tree: str  # HOST, or the folder of an unpacked image
-    folders: Mapping[str, str]  # of WRITABLE
-    uploads: str
-    tools: str
-    egress: str
-    tool_server: str
-
-
 def arguments(
-    view: View, environment: Mapping[str, str], limits: Limits, *, seccomp: int
+    seen: Mapping[str, str],
+    environment: Mapping[str, str],
+    limits: Limits,
+    *,
+    seccomp: int,
 ) -> list[str]:
-    """Return bubblewrap's arguments up to the command."""
+    """Return bubblewrap's arguments up to the command.
+
+    `seen` is where the parts of the sandbox are for the user who starts it.
+    """
     return [
         *NAMESPACES,
         *("--die-with-parent", "--new-session", "--hostname", "sandbox"),
@@ -49,7 +43,7 @@ def arguments(
         *("--seccomp", str(seccomp)),
         "--clearenv",
         *(word for pair in environment.items() for word in ("--setenv", *pair)),
-        *(host_system() if view.tree == HOST else ("--ro-bind", view.tree, "/")),
+        *system(seen),
         *("--proc", "/proc", "--dev", "/dev"),
         *tmpfs("/dev/shm", 64, "1777"),  # noqa: S108 - of the sandbox
         *("--remount-ro", "/dev"),
@@ -57,17 +51,43 @@ def arguments(
         *tmpfs("/var/tmp", limits.tmp_mb, "1777"),  # noqa: S108
         *tmpfs("/run", 16, "0755"),
         *tmpfs(inside.SCRATCH, 64, "0700"),
-        *(
-            word
-            for name, place in WRITABLE.items()
-            for word in ("--bind", view.folders[name], place)
-        ),
-        *("--ro-bind", view.uploads, UPLOADS),
-        *("--bind", view.tools, inside.TOOL_FOLDER),
-        *("--ro-bind", view.egress, inside.EGRESS_FOLDER),
-        *("--ro-bind", view.tool_server, inside.TOOL_SERVER),
+        *writable(seen),
+        *("--ro-bind", seen["uploads"], UPLOADS),
+        *("--bind", seen["tools"], inside.TOOL_FOLDER),
+        *("--ro-bind", seen["egress"], inside.EGRESS_FOLDER),
+        *("--ro-bind", seen["tool_server"], inside.TOOL_SERVER),
         *("--chdir", WORKSPACE),
     ]
+
+
+def files_only(seen: Mapping[str, str]) -> list[str]:
+    """Return the arguments for a look at a sandbox's files, and nothing else.
+
+    Inside, its user is root over these files, whatever their modes: in a namespace of
+    users in which nobody else is.
+    """
+    return [
+        *("--unshare-all", "--die-with-parent", "--new-session", "--clearenv"),
+        *("--uid", "0", "--gid", "0", "--cap-add", "CAP_DAC_OVERRIDE"),
+        *("--cap-add", "CAP_FOWNER"),
+        *system(seen),
+        *("--dev", "/dev"),
+        *writable(seen),
+        *("--chdir", "/"),
+    ]
+
+
+def writable(seen: Mapping[str, str]) -> Iterator[str]:
+    for name, place in WRITABLE.items():
+        yield from ("--bind", seen[name], place)
+
+
+def system(seen: Mapping[str, str]) -> Iterator[str]:
+    """The tree of an image, or where there is none this machine's programs."""
+    if "tree" in seen:
+        yield from ("--ro-bind", seen["tree"], "/")
+    else:
+        yield from host_system()
 
 
 def tmpfs(path: str, mb: int, mode: str) -> Iterator[str]:

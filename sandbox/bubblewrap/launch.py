@@ -2,8 +2,8 @@
 
 Standard library only, and a process of its own: none of this is safe in a fork of the
 engine, which has threads. What it starts outlives it, and the engine too. Its one
-argument is JSON: `argv`, `environment`, `cgroups`, `limits`, and as root also `stage`,
-`shown`, `uid`, `groups`.
+argument is JSON: `argv`, `environment`, `cgroups`, `limits`, `stays` (a child of whoever
+starts it), and as root also `stage`, `shown`, `uid`, `groups`.
 """
 
 from __future__ import annotations
@@ -31,9 +31,10 @@ libc = ctypes.CDLL(None, use_errno=True)
 
 def main() -> None:
     order = json.loads(sys.argv[1])
-    if os.fork():
-        os._exit(0)  # what goes on has no parent that could take it along
-    os.setsid()
+    if not order["stays"]:
+        if os.fork():
+            os._exit(0)  # what goes on has no parent that could take it along
+        os.setsid()
     os.umask(0o022)
     for cgroup in order["cgroups"]:
         Path(cgroup, "cgroup.procs").write_text("0")

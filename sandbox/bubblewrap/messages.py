@@ -3,19 +3,42 @@
 from __future__ import annotations
 
 import json
+import struct
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict
-from typing import Any
+from typing import Any, Protocol
 
 from sandbox.errors import (
     EngineUnavailable,
     ImageMissing,
     ProvisionFailed,
     SandboxError,
+    SnapshotFailed,
 )
 from sandbox.spec import Limits, SandboxSpec
 
 LINE_BYTES = 1024 * 1024
-ERRORS = {kind.__name__: kind for kind in (ImageMissing, ProvisionFailed)}
+PIECE = 1024 * 1024
+LENGTH = struct.Struct(">I")
+ERRORS = {
+    kind.__name__: kind for kind in (ImageMissing, ProvisionFailed, SnapshotFailed)
+}
+
+
+class Reader(Protocol):
+    def read(self, size: int, /) -> bytes: ...
+
+    def readline(self, size: int = ..., /) -> bytes: ...
+
+
+class Writer(Protocol):
+    def write(self, data: bytes, /) -> object: ...
+
+    def flush(self) -> None: ...
+
+
+class Channel(Reader, Writer, Protocol):
+    """Both ends of a connection."""
 
 
 def of_spec(spec: SandboxSpec) -> dict[str, Any]:
@@ -46,3 +69,25 @@ def result(answer: dict[str, Any]) -> Any:
 
 def line(message: dict[str, Any]) -> bytes:
     return json.dumps(message).encode() + b"\n"
+
+
+def send(file: Writer, pieces: Iterable[bytes]) -> None:
+    """Send a stream of unknown length; nothing ends it but its end."""
+    for piece in pieces:
+        for at in range(0, len(piece), PIECE):
+            part = piece[at : at + PIECE]
+            file.write(LENGTH.pack(len(part)) + part)
+    file.write(LENGTH.pack(0))
+
+
+def receive(file: Reader) -> Iterator[bytes]:
+    """Take a stream; raise EngineUnavailable when it breaks off."""
+    while True:
+        head = file.read(LENGTH.size)
+        size = LENGTH.unpack(head)[0] if len(head) == LENGTH.size else -1
+        if size == 0:
+            return
+        piece = file.read(size) if 0 < size <= PIECE else b""
+        if len(piece) != size:
+            raise EngineUnavailable("The engine of bubblewrap sandboxes broke off.")
+        yield piece

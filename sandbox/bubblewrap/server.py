@@ -38,6 +38,7 @@ class BoxServer(socketserver.ThreadingUnixStreamServer):
             "ping": boxes.ping,
             "notes": boxes.notes,
             "base_image": boxes.base_image,
+            "running": lambda: sorted(boxes.running()),
             "sessions": lambda: sorted(boxes.sessions()),
             "start": lambda: boxes.start(messages.to_spec(request["spec"])),
             "state": lambda: boxes.state(request["name"]),
@@ -56,8 +57,19 @@ class BoxRequest(socketserver.StreamRequestHandler):
         if not (line := self.rfile.readline(messages.LINE_BYTES)):
             return
         try:
-            answer = {"result": self.server.answer(json.loads(line))}
+            answer = {"result": self.answer(json.loads(line))}
         except Exception as error:  # noqa: BLE001 - whoever asked hears of it
             log.info("refused: %r", error)
             answer = messages.failure(error)
         self.wfile.write(messages.line(answer))
+
+    def answer(self, request: dict[str, Any]) -> Any:
+        boxes = self.server.boxes
+        if request["op"] == "pack":
+            for _, stream in boxes.pack(request["name"]):
+                messages.send(self.wfile, stream)
+            return None
+        if request["op"] == "unpack":
+            spec = messages.to_spec(request["spec"])
+            return boxes.unpack(spec, messages.receive(self.rfile))
+        return self.server.answer(request)

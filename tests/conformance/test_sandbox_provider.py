@@ -26,7 +26,14 @@ from sandbox.errors import (
     SandboxGone,
 )
 from sandbox.fake import FakeProvider
-from sandbox.spec import FileMount, Running, SandboxSpec, SandboxStatus, ToolOutcome
+from sandbox.spec import (
+    FileMount,
+    Files,
+    Running,
+    SandboxSpec,
+    SandboxStatus,
+    ToolOutcome,
+)
 from tests.sandbox.fixtures import (
     BoxEngine,
     base_image,
@@ -146,6 +153,75 @@ async def test_it_tells_a_running_from_a_stopped_and_an_absent_one(case: Case) -
 
 async def test_destroying_what_is_not_there_does_nothing(case: Case) -> None:
     await case.provider.destroy(new_id(), keep_workspace=False)
+
+
+async def test_it_says_what_a_sandbox_found_when_it_began(case: Case) -> None:
+    spec = spec_of(case.image)
+    found = []
+    for _ in range(2):
+        sandbox = await case.provider.provision(spec)
+        found.append(sandbox.origin.files)
+        assert sandbox.origin.provider == case.provider.name
+        await sandbox.close()
+    await case.provider.destroy(spec.session_id, keep_workspace=True)
+    sandbox = await case.provider.provision(spec)
+    found.append(sandbox.origin.files)
+    await sandbox.close()
+    assert found == [Files.NEW, Files.RUNNING, Files.KEPT]
+
+
+async def test_files_come_back_from_a_snapshot(case: Case, tmp_path: Path) -> None:
+    spec = spec_of(case.image)
+    first = await case.provider.provision(spec)
+    await bash(
+        first, "echo a > /workspace/a; echo h > ~/h; echo o > /mnt/session/outputs/o"
+    )
+    await first.close()
+    await case.provider.destroy(spec.session_id, keep_workspace=True)
+    snapshot = tmp_path / "snapshot.tar"
+    assert await case.provider.snapshot(spec.session_id, snapshot)
+    await case.provider.destroy(spec.session_id, keep_workspace=False)
+    again = await case.provider.provision(replace(spec, snapshot=snapshot))
+    assert again.origin.files == Files.RESTORED
+    told = await bash(again, "cat /workspace/a ~/h /mnt/session/outputs/o")
+    assert text(told) == "a\nh\no"
+    await again.close()
+
+
+async def test_a_snapshot_is_not_taken_where_files_are_kept(
+    case: Case, tmp_path: Path
+) -> None:
+    spec = spec_of(case.image, snapshot=tmp_path / "none.tar")
+    sandbox = await case.provider.provision(spec)
+    assert sandbox.origin.files == Files.NEW
+    await bash(sandbox, "echo old > note")
+    await sandbox.close()
+    await case.provider.destroy(spec.session_id, keep_workspace=True)
+    assert await case.provider.snapshot(spec.session_id, tmp_path / "none.tar")
+    sandbox = await case.provider.provision(spec)
+    await bash(sandbox, "echo new > note")
+    await sandbox.close()
+    await case.provider.destroy(spec.session_id, keep_workspace=True)
+    sandbox = await case.provider.provision(spec)
+    assert text(await bash(sandbox, "cat note")) == "new"
+    await sandbox.close()
+
+
+async def test_there_is_no_snapshot_of_nothing(case: Case, tmp_path: Path) -> None:
+    assert not await case.provider.snapshot(new_id(), tmp_path / "snapshot.tar")
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_a_used_sandbox_is_nobodys_alone(case: Case) -> None:
+    spec = spec_of(case.image)
+    used = [await case.provider.provision(spec) for _ in range(2)]
+    for sandbox in used:
+        async with case.provider.alone(spec.session_id) as alone:
+            assert not alone
+        await sandbox.close()
+    async with case.provider.alone(spec.session_id) as alone:
+        assert alone
+    assert await case.provider.running() == {spec.session_id}
 
 
 @pytest.mark.parametrize("keep", [True, False])

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
+import io
+import tarfile
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +15,7 @@ import pytest_asyncio
 from sandbox.base import Sandbox
 from sandbox.errors import FileUnavailable, SandboxGone
 from sandbox.socket_provider import SocketProvider
-from sandbox.spec import Limits
+from sandbox.spec import Files, Limits
 from tests.sandbox.places import bash, run, spec_of, text, until
 
 LIMITS = Limits(memory_mb=512, pids=128, tmp_mb=32)
@@ -253,3 +255,88 @@ async def test_search_is_bounded(sandbox: Sandbox) -> None:
     found = text(await run(sandbox, "grep", pattern="needle"))
     assert "Cut after" in found
     assert len(found) <= 101_000
+
+
+async def test_files_of_any_mode_survive_a_snapshot(
+    place: Place, tmp_path: Path
+) -> None:
+    spec = spec_of(place.image)
+    first = await place.provider.provision(spec)
+    script = (
+        "mkdir -p closed; echo inside > closed/file; ln -s closed/file link;"
+        " ln closed/file hard; chmod 751 .; chmod 000 closed/file closed"
+    )
+    assert not (await bash(first, script)).is_error
+    await first.close()
+    snapshot = tmp_path / "snapshot.tar"
+    await place.provider.destroy(spec.session_id, keep_workspace=True)
+    assert await place.provider.snapshot(spec.session_id, snapshot)
+    await place.provider.destroy(spec.session_id, keep_workspace=False)
+    again = await place.provider.provision(replace(spec, snapshot=snapshot))
+    look = "stat -c '%a %U' . closed; chmod 700 closed; chmod 600 hard; cat link hard"
+    told = text(await bash(again, look)).splitlines()
+    assert told == ["751 agent", "0 agent", "inside", "inside"]
+    await again.close()
+
+
+async def test_a_hostile_snapshot_is_harmless(place: Place, tmp_path: Path) -> None:
+    canary = tmp_path / "canary"
+    canary.write_text("untouched")
+    snapshot = tmp_path / "snapshot.tar"
+    with tarfile.open(snapshot, "w") as made:
+        for entry in hostile(tmp_path):
+            entry.size = 4 if entry.isreg() else 0
+            made.addfile(entry, io.BytesIO(b"evil") if entry.isreg() else None)
+    spec = spec_of(place.image, snapshot=snapshot)
+    sandbox = await place.provider.provision(spec)
+    seen = text(await bash(sandbox, "ls -A /workspace; stat -c %a good; cat good"))
+    assert seen.split() == ["good", "out", "755", "evil"]
+    assert text(await bash(sandbox, "ls -A /mnt/session/uploads")) == "(no output)"
+    await sandbox.close()
+    assert canary.read_text() == "untouched"
+    assert {path.name for path in tmp_path.iterdir()} <= {
+        "canary",
+        "snapshot.tar",
+        "state",
+    }
+
+
+def hostile(folder: Path) -> Iterator[tarfile.TarInfo]:
+    good = tarfile.TarInfo("workspace/good")
+    good.mode = 0o6755
+    yield good
+    for name in (
+        f"{folder}/canary",
+        f"../../../../../../..{folder}/canary",
+        "mnt/session/uploads/planted",
+        "run/agentsite/tools/tools.sock",
+    ):
+        yield tarfile.TarInfo(name)
+    out = tarfile.TarInfo("workspace/out")
+    out.type, out.linkname = tarfile.SYMTYPE, str(folder)
+    yield out
+    yield tarfile.TarInfo("workspace/out/canary")
+    device = tarfile.TarInfo("workspace/memory")
+    device.type, device.devmajor, device.devminor = tarfile.CHRTYPE, 1, 1
+    yield device
+
+
+async def test_files_that_were_half_restored_are_restored_again(
+    place: Place, tmp_path: Path
+) -> None:
+    spec = spec_of(place.image)
+    first = await place.provider.provision(spec)
+    await bash(first, "echo whole > note")
+    await first.close()
+    snapshot = tmp_path / "snapshot.tar"
+    await place.provider.destroy(spec.session_id, keep_workspace=True)
+    assert await place.provider.snapshot(spec.session_id, snapshot)
+    first = await place.provider.provision(spec)
+    await bash(first, "echo half > note; echo more > other")
+    await first.close()
+    await place.provider.destroy(spec.session_id, keep_workspace=True)
+    place.provider.places.restoring(spec.session_id).touch()  # a worker died over it
+    again = await place.provider.provision(replace(spec, snapshot=snapshot))
+    assert again.origin.files == Files.RESTORED
+    assert text(await bash(again, "cat *")) == "whole"
+    await again.close()

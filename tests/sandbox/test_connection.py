@@ -15,9 +15,11 @@ import pytest
 from sandbox import connection
 from sandbox.errors import FileUnavailable, OutcomeUnknown, SandboxGone
 from sandbox.socket_sandbox import SocketSandbox
-from sandbox.spec import Limits
+from sandbox.spec import Files, Limits, Origin
 
 Answering = Callable[[dict[str, Any]], bytes | None]
+
+ORIGIN = Origin(provider="docker", files=Files.RUNNING)
 
 
 @asynccontextmanager
@@ -33,7 +35,7 @@ async def liar(folder: Path, answering: Answering) -> AsyncIterator[SocketSandbo
         writer.close()
 
     server = await asyncio.start_unix_server(serve, folder / "s")
-    sandbox = SocketSandbox("sesn_1", folder / "s", Limits())
+    sandbox = SocketSandbox("sesn_1", folder / "s", Limits(), ORIGIN)
     try:
         yield sandbox
     finally:
@@ -148,7 +150,7 @@ async def test_a_socket_that_is_a_link_is_not_followed(runtime_dir: Path) -> Non
     other = runtime_dir / "other.sock"
     server = await asyncio.start_unix_server(lambda *_: None, other)
     (runtime_dir / "s").symlink_to(other)
-    sandbox = SocketSandbox("sesn_1", runtime_dir / "s", Limits())
+    sandbox = SocketSandbox("sesn_1", runtime_dir / "s", Limits(), ORIGIN)
     with pytest.raises(SandboxGone, match="sesn_1"):
         await sandbox.execute("call_1", "bash", {"command": "x"})
     server.close()
@@ -165,7 +167,7 @@ async def test_a_file_that_never_ends_is_given_up(
 
 
 async def test_a_sandbox_that_is_not_there_was_asked_nothing(runtime_dir: Path) -> None:
-    sandbox = SocketSandbox("sesn_1", runtime_dir / "nothing", Limits())
+    sandbox = SocketSandbox("sesn_1", runtime_dir / "nothing", Limits(), ORIGIN)
     asked: list[Awaitable[Any]] = [
         sandbox.execute("call_1", "bash", {"command": "x"}),
         sandbox.outcome("call_1"),
