@@ -52,6 +52,12 @@ class Conf(BaseSettings):
     sandbox: Literal["docker", "bubblewrap"] = Field(
         "docker", validation_alias=_named("AGENTSITE_SANDBOX")
     )
+    sandbox_idle_minutes: int = Field(
+        15, ge=1, validation_alias=_named("AGENTSITE_SANDBOX_IDLE_MINUTES")
+    )
+    sandbox_days: int = Field(
+        30, ge=1, validation_alias=_named("AGENTSITE_SANDBOX_DAYS")
+    )
     sandbox_runtime: str = Field(
         "runc", validation_alias=_named("AGENTSITE_SANDBOX_RUNTIME")
     )

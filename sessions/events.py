@@ -63,6 +63,9 @@ class EventType(StrEnum):
     RECOVERY = "agentsite.recovery"
     RESULTS_TRIMMED = "agentsite.results_trimmed"
     RESOURCES_CHANGED = "agentsite.resources_changed"
+    SANDBOX_OPENED = "agentsite.sandbox_opened"
+    SANDBOX_STOPPED = "agentsite.sandbox_stopped"
+    SANDBOX_REMOVED = "agentsite.sandbox_removed"
     UNKNOWN = "agentsite.unknown"
 
     @property
@@ -356,6 +359,38 @@ class ResourcesChanged(Payload):
 
 
 @dataclass(frozen=True, kw_only=True)
+class SandboxOpened(Payload):
+    """A sandbox was made; `files` says what it found there.
+
+    It is new, kept, restored, removed (those before, with `SandboxRemoved`) or lost.
+    """
+
+    type = EventType.SANDBOX_OPENED
+    provider: str
+    files: str
+    snapshot_at: str | None = None
+    notes: Sequence[str] = ()  # what sandboxes lack on that machine
+
+
+@dataclass(frozen=True, kw_only=True)
+class SandboxStopped(Payload):
+    """Nobody used it for a while. Its files are kept, in a snapshot too."""
+
+    type = EventType.SANDBOX_STOPPED
+    idle_minutes: int
+    snapshot_bytes: int | None = None
+    fault: str | None = None  # why there is no snapshot
+
+
+@dataclass(frozen=True, kw_only=True)
+class SandboxRemoved(Payload):
+    """Its files are gone, and the snapshot too: they had their time."""
+
+    type = EventType.SANDBOX_REMOVED
+    days: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class Unknown(Payload):
     """What the log holds and this version cannot read; it is never written."""
 
@@ -398,6 +433,9 @@ PAYLOADS: dict[EventType, type[Payload]] = {
         Waiting,
         Recovery,
         ResultsTrimmed,
+        SandboxOpened,
+        SandboxStopped,
+        SandboxRemoved,
         ResourcesChanged,
         Unknown,
     )

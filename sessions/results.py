@@ -20,6 +20,14 @@ def failed(sentence: str) -> ToolResult:
     return ToolResult(content=({"type": "text", "text": sentence},), is_error=True)
 
 
+def with_note(result: ToolResult, note: str) -> ToolResult:
+    """The result with a word of ours, in brackets, where there is one."""
+    if not note:
+        return result
+    block = {"type": "text", "text": f"[{note}]"}
+    return ToolResult(content=(*result.content, block), is_error=result.is_error)
+
+
 def bounded(result: ToolResult) -> ToolResult:
     """The result with at most `MOST_TEXT` characters; our own tools answer less."""
     length = sum(len(_text(block)) for block in result.content)

@@ -25,6 +25,7 @@ from sandbox.errors import (
 from sandbox.images import base_image_tag
 from sandbox.places import shared_group
 from sandbox.spec import FileMount, SandboxSpec
+from sessions import keeping
 from sessions.harness.anthropic_model import AnthropicModel
 from sessions.harness.contract import Harness
 from sessions.harness.loop import run_turn
@@ -105,6 +106,7 @@ def spec_of(opened: Opened) -> SandboxSpec:
         files=tuple(
             FileMount(path=path, source=source) for path, source in opened.files
         ),
+        snapshot=keeping.snapshot_of(opened.session.pk),
         network=policy_for(opened.session),
     )
 

@@ -8,10 +8,25 @@ from dataclasses import replace
 from typing import Protocol
 
 from sandbox.base import Sandbox
-from sessions.events import Draft, Payload, Waiting
+from sandbox.spec import Files as Found
+from sandbox.spec import Origin
+from sessions.events import Draft, Payload, SandboxOpened, Waiting
 from sessions.opened import Files, Opened
 
 Emit = Callable[[Draft], Awaitable[object]]
+
+NEWS = {
+    "restored": (
+        "The sandbox was made anew, and its files are from a snapshot: what was written"
+        " after that, and every process, is gone."
+    ),
+    "removed": (
+        "The sandbox was made anew and is empty: its files had been kept for as long as"
+        " this site keeps them."
+    ),
+    "lost": "The sandbox was made anew and is empty: the files of the one before are lost.",
+}
+"""What the model should know of a new sandbox that is not as it left the last one."""
 
 
 class Sandboxes(Protocol):
@@ -27,9 +42,16 @@ class Sandboxes(Protocol):
 class SharedSandbox:
     """Opened when a turn first needs it, and anew once it is lost."""
 
-    def __init__(self, opened: Opened, sandboxes: Sandboxes) -> None:
+    def __init__(
+        self,
+        opened: Opened,
+        sandboxes: Sandboxes,
+        described: Callable[[Origin], Awaitable[SandboxOpened]],
+    ) -> None:
         self._opened = opened
         self._sandboxes = sandboxes
+        self._described = described
+        self._news = ""
         self._sandbox: Sandbox | None = None
         self._opening = asyncio.Lock()
 
@@ -51,6 +73,11 @@ class SharedSandbox:
                 await (await self._provision(opened, emit)).close()
             self._opened = opened
             return self._sandbox
+
+    def take_news(self) -> str:
+        """What a model should hear with its next result: once."""
+        news, self._news = self._news, ""
+        return news
 
     async def part_from(self, sandbox: Sandbox) -> None:
         """Forget a sandbox that is lost; a call beside this one may have done so."""
@@ -74,7 +101,22 @@ class SharedSandbox:
                 await say(Waiting(reason=reason))
 
         try:
-            return await self._sandboxes.sandbox(opened, waiting)
+            sandbox = await self._sandboxes.sandbox(opened, waiting)
         finally:
             if told:
                 await say(Waiting(reason=told[-1], over=True))
+        try:
+            await self._tell(sandbox.origin, say)
+        except BaseException:
+            await sandbox.close()
+            raise
+        return sandbox
+
+    async def _tell(
+        self, origin: Origin, say: Callable[[Payload], Awaitable[None]]
+    ) -> None:
+        """Tell the log of a sandbox that was made, and have the news for the model."""
+        if origin.files != Found.RUNNING:
+            told = await self._described(origin)
+            self._news = NEWS.get(told.files, "")
+            await say(told)

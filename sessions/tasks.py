@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable, Iterable
+
+from asgiref.sync import sync_to_async
 
 from agents import files
 from agents.models import IdempotentAnswer
+from sandbox.base import Provider
+from sandbox.errors import SandboxError
+from sessions import keeping
 from sessions.models import Session
 from sessions.sandboxes import provider
 
@@ -15,33 +21,64 @@ logger = logging.getLogger(__name__)
 
 def remove_sandbox(session_id: str) -> None:
     """Remove the sandbox and the files of a session that ended."""
-    asyncio.run(_remove([session_id]))
+    asyncio.run(_with_provider(lambda hands: _remove(hands, [session_id])))
 
 
 def sweep() -> None:
     """Remove what nothing speaks of any more: sandboxes, expired files, old answers."""
-    asyncio.run(_reap())
+    asyncio.run(_with_provider(_reap))
     files.delete_expired()
     files.delete_left_behind(Session.objects.values("pk"))
     IdempotentAnswer.forget_old()
 
 
-async def _reap() -> None:
+def stop_idle() -> None:
+    """Stop the sandboxes that nobody has used for a while, each with a snapshot."""
+    asyncio.run(_with_provider(_stop_idle))
+
+
+async def _with_provider(work: Callable[[Provider], Awaitable[None]]) -> None:
     hands = provider()
     try:
-        here = await hands.sessions()
+        await work(hands)
     finally:
         await hands.close()
+
+
+async def _reap(hands: Provider) -> None:
+    here = await hands.sessions() | await sync_to_async(keeping.snapshots)()
     living = Session.objects.filter(pk__in=here, archived_at=None)
     known = {pk async for pk in living.values_list("pk", flat=True)}
-    await _remove(sorted(here - known))
+    await _remove(hands, sorted(here - known))
+    for session_id in await sync_to_async(keeping.due_to_remove)(known):
+        async with hands.alone(session_id) as alone:
+            if alone:
+                await _remove(hands, [session_id])
+                await sync_to_async(keeping.tell_removed)(session_id)
 
 
-async def _remove(session_ids: list[str]) -> None:
-    hands = provider()
+async def _remove(hands: Provider, session_ids: Iterable[str]) -> None:
+    for session_id in session_ids:
+        await hands.destroy(session_id, keep_workspace=False)
+        await sync_to_async(keeping.forget_snapshot)(session_id)
+        logger.info("removed the sandbox of %s", session_id)
+
+
+async def _stop_idle(hands: Provider) -> None:
+    running = await hands.running()
+    for session_id in await sync_to_async(keeping.due_to_stop)(running):
+        async with hands.alone(session_id) as alone:
+            if alone:
+                await _stop(hands, session_id)
+
+
+async def _stop(hands: Provider, session_id: str) -> None:
+    await hands.destroy(session_id, keep_workspace=True)
+    fault = None
     try:
-        for session_id in session_ids:
-            await hands.destroy(session_id, keep_workspace=False)
-            logger.info("removed the sandbox of %s", session_id)
-    finally:
-        await hands.close()
+        await hands.snapshot(session_id, keeping.snapshot_of(session_id))
+    except SandboxError as error:
+        logger.warning("no snapshot of %s: %s", session_id, error)
+        fault = str(error)
+    await sync_to_async(keeping.tell_stopped)(session_id, fault=fault)
+    logger.info("stopped the sandbox of %s", session_id)

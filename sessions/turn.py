@@ -34,7 +34,7 @@ from sessions.harness.model import Usage
 from sessions.harness.standing import open_requests, requests_this_turn, unanswered
 from sessions.models import Thread
 from sessions.opened import Opened, mounted_files, read_file
-from sessions.results import bounded, failed, result_of
+from sessions.results import bounded, failed, result_of, with_note
 from sessions.shared_sandbox import SharedSandbox
 
 logger = logging.getLogger(__name__)
@@ -198,7 +198,8 @@ class HostedTurn:
         intent = ToolStarted(tool_use_id=call.id)
         await self.emit(Draft(payload=intent, idempotency_key=f"start:{call.id}"))
         try:
-            return result_of(await self._execute(sandbox, call))
+            result = result_of(await self._execute(sandbox, call))
+            return with_note(result, self._sandbox.take_news())
         except OutcomeUnknown as lost:
             await self._tell_recovery(call, "unknown")
             return failed(

@@ -6,8 +6,9 @@ import asyncio
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from sessions import bus, lifecycle, log
-from sessions.events import Draft, Recovery
+from sandbox.spec import Origin
+from sessions import bus, keeping, lifecycle, log
+from sessions.events import Draft, Recovery, SandboxOpened
 from sessions.leases import Claim
 from sessions.lifecycle import Finished
 from sessions.models import Status, Thread
@@ -62,7 +63,7 @@ class Work:
 
     async def run(self) -> None:
         opened, standing = await self._database(_opened, self.session_id)
-        sandbox = SharedSandbox(opened, self._hands)
+        sandbox = SharedSandbox(opened, self._hands, self._described)
         try:
             if self.claim.taken_over:
                 await self._tell_recovery(standing.threads, opened, sandbox)
@@ -78,6 +79,9 @@ class Work:
         finally:
             await self._end_tasks()
             await sandbox.close()
+
+    async def _described(self, origin: Origin) -> SandboxOpened:
+        return await self._database(keeping.opened, origin, self.session_id)
 
     async def _attend(
         self, standing: Standing, opened: Opened, sandbox: SharedSandbox

@@ -54,6 +54,9 @@ LOOK: Mapping[EventType, tuple[str, str]] = {
     EventType.THREAD_CONTEXT_COMPACTED: ("system", "archive"),
     EventType.RESULTS_TRIMMED: ("system", "archive"),
     EventType.RESOURCES_CHANGED: ("system", "paperclip"),
+    EventType.SANDBOX_OPENED: ("system", "box"),
+    EventType.SANDBOX_STOPPED: ("system", "box"),
+    EventType.SANDBOX_REMOVED: ("system", "box"),
 }
 """The kind and the sign of a row; a system row with a pulse where nothing is named."""
 
@@ -203,6 +206,12 @@ def render_status(session: Session) -> str:
 
 def _iso(moment: datetime | None) -> str | None:
     return moment.isoformat() if moment else None
+
+
+@register.filter
+def moment(stamp: str | None) -> datetime | None:
+    """The time that an event's payload names."""
+    return datetime.fromisoformat(stamp) if stamp else None
 
 
 @register.filter

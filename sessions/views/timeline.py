@@ -18,7 +18,7 @@ from agents import files
 from agents.errors import NotFound
 from agents.models import File
 from agents.views.access import PageRequest, page
-from sessions import log
+from sessions import keeping, log
 from sessions.lookup import find_session
 from sessions.models import Session
 from sessions.templatetags.events import render_frames, session_state
@@ -40,6 +40,7 @@ def show(request: PageRequest, session_id: str) -> HttpResponse:
         "chunks": render_frames(frames, session=session),
         "earlier": _earlier(frames),
         "files": _files(session),
+        "sandbox": keeping.provider_of(session_id),
     }
     return render(request, "sessions/session.html", context)
 

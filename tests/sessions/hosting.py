@@ -10,7 +10,7 @@ from asgiref.sync import sync_to_async
 
 from sandbox.fake import FakeProvider
 from sandbox.spec import FileMount, SandboxSpec
-from sessions import actions
+from sessions import actions, keeping
 from sessions.events import Draft, UserInterrupt, UserMessage
 from sessions.harness.anthropic_model import AnthropicModel
 from sessions.harness.loop import run_turn
@@ -32,7 +32,12 @@ class FakeHands:
             await waiting("Waiting for the base image: building")
             await self.holding.wait()
         files = tuple(FileMount(path=path, source=at) for path, at in opened.files)
-        spec = SandboxSpec(session_id=opened.session.pk, image="base", files=files)
+        spec = SandboxSpec(
+            session_id=opened.session.pk,
+            image="base",
+            files=files,
+            snapshot=keeping.snapshot_of(opened.session.pk),
+        )
         return await self.provider.provision(spec)
 
     def model(self, agent):

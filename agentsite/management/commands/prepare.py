@@ -22,6 +22,7 @@ class Command(BaseCommand):
         call_command("migrate", interactive=False, verbosity=0)
         make_first_rows(conf)
         queue.every(60, "sessions.tasks.sweep")
+        queue.every(1, "sessions.tasks.stop_idle")
         if first := owner():
             conf.runtime_dir.mkdir(parents=True, exist_ok=True)
             write_secret(conf.runtime_dir / "login_link", login_link(conf, first))
