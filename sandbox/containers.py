@@ -21,6 +21,8 @@ from sandbox.spec import HOME, OUTPUTS, UPLOADS, WORKSPACE, SandboxSpec
 MB = 1024 * 1024
 UID = 1000
 VOLUMES = {"workspace": WORKSPACE, "home": HOME, "outputs": OUTPUTS}
+# What package managers need of root, and nothing that reaches beyond the container.
+ROOT_CAPABILITIES = ["CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "SETGID", "SETUID"]
 SITE = "agentsite.site"
 SESSION = "agentsite.session"
 IMAGE = "agentsite.image"
@@ -134,7 +136,7 @@ class Containers:
             entrypoint=["/usr/bin/python3", "-I", "-S", inside.TOOL_SERVER],
             name=self.name(spec.session_id),
             hostname="sandbox",
-            user=f"{UID}:{UID}",
+            user="0:0" if spec.root else f"{UID}:{UID}",
             working_dir=WORKSPACE,
             environment=inside.environment(spec),
             labels=self.labels(spec.session_id),
@@ -148,8 +150,9 @@ class Containers:
             init=True,
             group_add=[str(self.places.gid)],
             cap_drop=["ALL"],
+            cap_add=ROOT_CAPABILITIES if spec.root else None,
             security_opt=["no-new-privileges:true"],
-            read_only=True,
+            read_only=not spec.root,
             tmpfs=tmpfs(limits.tmp_mb),
             mounts=self.mounts(spec.session_id),
             pids_limit=limits.pids,

@@ -16,7 +16,16 @@ class ImageMissing(SandboxError):
 
 
 class ImageBuildFailed(SandboxError):
-    """The base image could not be built."""
+    """An image could not be built."""
+
+
+class LayerFailed(ImageBuildFailed):
+    """A layer of an environment's image could not be made; it may know the package."""
+
+    def __init__(self, sentence: str, *, layer: str, package: str | None) -> None:
+        super().__init__(sentence)
+        self.layer = layer
+        self.package = package
 
 
 class ProvisionFailed(SandboxError):

@@ -20,12 +20,13 @@ SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 def environment(spec: SandboxSpec) -> dict[str, str]:
     """Return a sandbox's variables; those of the spec win."""
-    return {**BASE, **INSTALLS, **PROXIES, **threads(spec), **spec.environment}
+    who = {"USER": "root" if spec.root else "agent"}
+    own = {**BASE, **who, **INSTALLS, **PROXIES, **threads(spec)}
+    return {**own, **spec.environment}
 
 
 BASE = {
     "HOME": HOME,
-    "USER": "agent",
     "LANG": "C.UTF-8",
     "TERM": "dumb",
     "PAGER": "cat",
@@ -55,6 +56,9 @@ PROXIES = {
     "no_proxy": LOCAL,
     "NODE_USE_ENV_PROXY": "1",
 }
+
+RESERVED = frozenset({"HOME", "USER", "PATH", *PROXIES})
+"""Variables that no environment may change: the sandbox would not work."""
 
 
 def threads(spec: SandboxSpec) -> dict[str, str]:

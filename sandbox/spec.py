@@ -90,6 +90,7 @@ class SandboxSpec:
     files: tuple[FileMount, ...] = ()
     snapshot: Path | None = None  # what its files are made of where none are kept
     limits: Limits = field(default_factory=Limits)
+    root: bool = False  # uid 0 inside, and a system that can be written
     network: NetworkPolicy = field(default_factory=NetworkPolicy)
 
 
