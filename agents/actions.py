@@ -9,17 +9,14 @@ from django.db import IntegrityError, transaction
 from django.db.models import ProtectedError
 from django.utils import timezone
 
-from agents import definitions
+from agents import definitions, images
 from agents.actors import Actor
+from agents.environment_config import changed_environment, resolve_environment
+from agents.environment_params import EnvironmentCreate, EnvironmentUpdate
 from agents.errors import Conflict, InvalidRequest
 from agents.lookup import find, find_agent
 from agents.models import Act, Agent, AgentVersion, Environment
-from agents.params import (
-    AgentCreate,
-    AgentUpdate,
-    EnvironmentCreate,
-    EnvironmentUpdate,
-)
+from agents.params import AgentCreate, AgentUpdate
 
 
 @transaction.atomic
@@ -85,7 +82,7 @@ def create_environment(actor: Actor, params: EnvironmentCreate) -> Environment:
         workspace=actor.workspace,
         name=params.name,
         description=params.description,
-        config=definitions.resolve_environment(params.config),
+        config=resolve_environment(params.config),
         metadata=params.metadata,
     )
     return _saved(environment)
@@ -104,13 +101,11 @@ def update_environment(
         environment.name = params.name
     if "description" in params.model_fields_set:
         environment.description = params.description
-    environment.config = definitions.resolve_environment(
-        params.config, environment.config
-    )
     if params.metadata:
         environment.metadata = definitions.merged_metadata(
             environment.metadata, params.metadata, empty_deletes=True
         )
+    environment.config = changed_environment(environment.config, params.config)
     return _saved(environment)
 
 
@@ -152,6 +147,7 @@ def refuse_archived(environment: Environment) -> None:
 def _saved(environment: Environment) -> Environment:
     try:
         with transaction.atomic():
+            images.attach(environment)
             environment.save()
     except IntegrityError:
         raise Conflict(

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from agents import networking
 from agents.errors import InvalidRequest
 from agents.http.validation import validate
 from agents.models import AgentVersion
@@ -15,11 +14,9 @@ from agents.params import (
     AgentCreate,
     AgentOverrides,
     AgentUpdate,
-    Cloud,
     CustomTool,
     ModelConfig,
     SandboxTool,
-    SelfHosted,
     ToolDefaults,
     Toolset,
     WebTool,
@@ -31,7 +28,6 @@ Config = dict[str, Any]
 DEFAULT_EFFORT = "high"
 """What the Messages API does when it is told nothing."""
 ALLOW = {"type": "always_allow"}
-PACKAGE_MANAGERS = ("apt", "cargo", "gem", "go", "npm", "pip")
 
 
 def resolve_agent(params: AgentCreate) -> Config:
@@ -149,23 +145,6 @@ def _settings(
         enabled if said.enabled is None else said.enabled,
         policy if own is None else {"type": own.type},
     )
-
-
-EMPTY_ENVIRONMENT: Config = {
-    "type": "cloud",
-    "networking": networking.UNRESTRICTED,
-    "packages": {"type": "packages", **{name: [] for name in PACKAGE_MANAGERS}},
-}
-
-
-def resolve_environment(
-    said: Cloud | SelfHosted | None = None, before: Config = EMPTY_ENVIRONMENT
-) -> Config:
-    """Return the config in full: what was said, over what there was before."""
-    if not isinstance(said, Cloud):  # the other kind was refused when it was read
-        return dict(before)
-    network = networking.resolved(said.networking, before["networking"])
-    return {**before, "networking": network}
 
 
 def merged_metadata(

@@ -9,6 +9,7 @@ from django import forms
 from django.conf import settings
 from pydantic import BaseModel
 
+from agents.environment_params import EnvironmentCreate, EnvironmentUpdate
 from agents.errors import InvalidRequest
 from agents.http.validation import validate
 from agents.models import ModelAlias, Role
@@ -19,8 +20,6 @@ from agents.params import (
     TOOLSET,
     AgentCreate,
     AgentUpdate,
-    EnvironmentCreate,
-    EnvironmentUpdate,
 )
 
 Params = TypeVar("Params", bound=BaseModel)

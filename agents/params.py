@@ -8,7 +8,6 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, field_validator
 
 from agents.http.validation import Params, Unbuilt, UnbuiltParams, not_yet
-from agents.networking import Networking
 
 MAX_PAIRS, MAX_KEY, MAX_VALUE = 16, 64, 512
 MAX_SYSTEM = 100_000
@@ -263,51 +262,3 @@ class AgentOverrides(Params):
         if value is None:
             raise ValueError("agent_model_required: an agent needs a model")
         return value
-
-
-class Packages(Params):
-    type: Literal["packages"] | None = None
-    apt: Unbuilt = None
-    cargo: Unbuilt = None
-    gem: Unbuilt = None
-    go: Unbuilt = None
-    npm: Unbuilt = None
-    pip: Unbuilt = None
-
-
-class Cloud(Params):
-    type: Literal["cloud"]
-    networking: Networking | None = None
-    packages: Packages | None = None
-
-
-class SelfHosted(UnbuiltParams):
-    type: Literal["self_hosted"]
-
-
-EnvironmentConfig = Annotated[Cloud | SelfHosted, Field(discriminator="type")]
-
-
-class Scoped(Params):
-    scope: Literal["organization", "account"] | None = None
-
-    @field_validator("scope")
-    @classmethod
-    def _only_organization(cls, value: str | None) -> str | None:
-        if value == "account":
-            raise ValueError("a key's environments have the scope organization")
-        return value
-
-
-class EnvironmentCreate(Scoped):
-    name: Name
-    config: EnvironmentConfig | None = None
-    description: Description | None = None
-    metadata: Metadata = Field(default_factory=dict)
-
-
-class EnvironmentUpdate(Scoped):
-    name: Name | None = None
-    config: EnvironmentConfig | None = None
-    description: Description | None = None
-    metadata: MetadataPatch | None = None

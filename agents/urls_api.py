@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path, re_path
 
-from agents.api import agents, environments, files, models
+from agents.api import agents, environment_images, environments, files, models
 from agents.api.openapi import openapi
 from agents.api.unbuilt import unbuilt
 from agents.http.endpoint import Methods
@@ -24,6 +24,20 @@ urlpatterns = [
         ),
     ),
     path("environments/<environment_id>/archive", Methods(POST=environments.archive)),
+    path(
+        "environments/<environment_id>/image", Methods(GET=environment_images.retrieve)
+    ),
+    path(
+        "environments/<environment_id>/image/log", Methods(GET=environment_images.log)
+    ),
+    path(
+        "environments/<environment_id>/image/rebuild",
+        Methods(POST=environment_images.rebuild),
+    ),
+    path(
+        "environments/<environment_id>/image/stop",
+        Methods(POST=environment_images.stop),
+    ),
     re_path(r"^environments/[^/]+/work(?:/.*)?$", unbuilt),
     path("files", Methods(GET=files.index, POST=files.upload)),
     path("files/<file_id>", Methods(GET=files.retrieve, DELETE=files.delete)),

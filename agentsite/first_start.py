@@ -8,7 +8,7 @@ from pathlib import Path
 from django.contrib.auth.models import User
 from django.db import transaction
 
-from agents import definitions
+from agents.environment_config import resolve_environment
 from agents.models import (
     ApiKey,
     Environment,
@@ -40,7 +40,7 @@ def make_first_rows(conf: Conf) -> None:
         Environment.objects.create(
             workspace=workspace,
             name="default",
-            config=definitions.resolve_environment(),
+            config=resolve_environment(),
         )
         for alias, model in ALIASES.items():
             ModelAlias.objects.get_or_create(alias=alias, defaults={"model": model})

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from agents import actions, serialise
+from agents.environment_params import EnvironmentCreate, EnvironmentUpdate
 from agents.http.endpoint import Call, endpoint
 from agents.http.pages import paginate
 from agents.http.query import PageQuery
 from agents.lookup import find_environment, rows
 from agents.models import Act, Environment
-from agents.params import EnvironmentCreate, EnvironmentUpdate
 
 
 class EnvironmentsQuery(PageQuery):

@@ -2,6 +2,7 @@
 
 from agents.models.agent import Agent, AgentVersion
 from agents.models.environment import Environment
+from agents.models.environment_image import BuildStatus, EnvironmentImage
 from agents.models.file import File
 from agents.models.idempotency import IdempotentAnswer
 from agents.models.login_token import LoginToken
@@ -14,7 +15,9 @@ __all__ = [
     "Agent",
     "AgentVersion",
     "ApiKey",
+    "BuildStatus",
     "Environment",
+    "EnvironmentImage",
     "File",
     "IdempotentAnswer",
     "LoginToken",

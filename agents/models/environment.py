@@ -13,6 +13,20 @@ class Environment(WorkspaceRow):
     description = models.TextField(null=True, blank=True)  # noqa: DJ001 - null and "" differ on the wire
     config = models.JSONField(help_text="The resolved config, as the API answers it.")
     metadata = models.JSONField(default=dict, blank=True)
+    content_hash = models.CharField(
+        max_length=64,
+        blank=True,
+        db_index=True,
+        help_text="Of what its image holds; empty: the base image.",
+    )
+    last_image = models.ForeignKey(
+        "agents.EnvironmentImage",
+        on_delete=models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="environments",
+        help_text="The last good build, used while a newer one is not ready.",
+    )
     archived_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:

@@ -29,6 +29,7 @@ report = files.store(
     books, filename="report.txt", chunks=[b"done"], downloadable=True
 )
 from agents import definitions
+from agents.environment_config import resolve_environment
 from agents.actors import Actor
 from agents.models import Agent, AgentVersion, Environment
 from agents.params import AgentCreate
@@ -41,7 +42,7 @@ session = actions.create_session(
     Actor(workspace=books, name="Alice", role="owner"),
     agent=agent.latest,
     environment=Environment.objects.create(
-        workspace=books, name="Lead's", config=definitions.resolve_environment()
+        workspace=books, name="Lead's", config=resolve_environment()
     ),
 )
 primary = session.threads.get()

@@ -7,7 +7,7 @@ from anthropic import types
 from anthropic.types import beta
 from anthropic.types.beta import agents, sessions
 
-from agents import networking, params
+from agents import environment_params, networking, params
 from agents.api.agents import AgentQuery, AgentsQuery
 from agents.api.environments import EnvironmentsQuery
 from agents.api.files import FilesQuery
@@ -33,12 +33,12 @@ HEADERS = {"betas", "workspace_id"}
         (beta.BetaManagedAgentsBashToolConfigParams, params.SandboxTool),
         (beta.BetaManagedAgentsWebFetchToolConfigParams, params.WebTool),
         (beta.BetaManagedAgentsWebSearchToolConfigParams, params.WebTool),
-        (beta.EnvironmentCreateParams, params.EnvironmentCreate),
-        (beta.EnvironmentUpdateParams, params.EnvironmentUpdate),
+        (beta.EnvironmentCreateParams, environment_params.EnvironmentCreate),
+        (beta.EnvironmentUpdateParams, environment_params.EnvironmentUpdate),
         (beta.EnvironmentListParams, EnvironmentsQuery),
-        (beta.BetaCloudConfigParams, params.Cloud),
+        (beta.BetaCloudConfigParams, environment_params.Cloud),
         (beta.BetaLimitedNetworkParams, networking.Limited),
-        (beta.BetaPackagesParams, params.Packages),
+        (beta.BetaPackagesParams, environment_params.Packages),
         (beta.SessionCreateParams, session_params.SessionCreate),
         (beta.SessionUpdateParams, session_params.SessionUpdate),
         (beta.BetaManagedAgentsBudgetLimitParam, session_params.BudgetLimit),
