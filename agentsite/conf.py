@@ -63,6 +63,14 @@ class Conf(BaseSettings):
     )
     file_mb: int = Field(500, ge=1, validation_alias=_named("AGENTSITE_FILE_MB"))
     files_gb: int = Field(100, ge=1, validation_alias=_named("AGENTSITE_FILES_GB"))
+    build_network: Literal["egress", "bridge", "host"] = Field(
+        "egress", validation_alias=_named("AGENTSITE_BUILD_NETWORK")
+    )
+    # A job's own end is at 3,600 s.
+    build_seconds: int = Field(
+        1800, ge=10, le=3300, validation_alias=_named("AGENTSITE_BUILD_SECONDS")
+    )
+    build_mb: int = Field(8192, ge=64, validation_alias=_named("AGENTSITE_BUILD_MB"))
     private_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
         (), validation_alias=_named("AGENTSITE_PRIVATE_HOSTS")
     )

@@ -132,7 +132,8 @@ Q_CLUSTER = {
     "label": "Queue",
     "ALT_CLUSTERS": {
         "jobs": {
-            "workers": 1,
+            # One builds an image for minutes, and one is left for everything else.
+            "workers": 2,
             "timeout": 3_600,
             "retry": 4_000,
             "recycle": 500,

@@ -64,11 +64,13 @@ class Database:
 class Host:
     """Claims runnable sessions up to its slots and works on them until told to drain."""
 
-    def __init__(self, *, slots: int, hands: Hands) -> None:
+    def __init__(
+        self, *, slots: int, hands: Hands, database: Database | None = None
+    ) -> None:
         self.id = f"{leases.boot_id()}:{place()}:{uuid.uuid4().hex[:8]}"
         self.slots = slots
         self.hands = hands
-        self.database = Database()
+        self.database = database or Database()
         self.publisher = bus.Publisher()
         self.work: dict[str, Work] = {}
         self._tasks: set[asyncio.Task[None]] = set()

@@ -12,7 +12,7 @@ import time
 from django.conf import settings
 
 from sessions import queue
-from sessions.host import DRAIN_SECONDS, Host
+from sessions.host import DRAIN_SECONDS, Database, Host
 from sessions.sandboxes import SiteHands
 
 logger = logging.getLogger(__name__)
@@ -60,7 +60,12 @@ class HostThread:
             self._end_process()
 
     async def _run(self) -> None:
-        self._host = Host(slots=settings.AGENTSITE.slots, hands=SiteHands())
+        database = Database()
+        self._host = Host(
+            slots=settings.AGENTSITE.slots,
+            hands=SiteHands(database),
+            database=database,
+        )
         await self._host.run()
 
     def _end_process(self) -> None:

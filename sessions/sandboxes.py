@@ -10,10 +10,12 @@ from typing import Any
 
 from django.conf import settings
 
+from agents.images import lost
 from sandbox import image_status
 from sandbox.base import Provider, Sandbox
 from sandbox.bubblewrap.client import RemoteBoxes
 from sandbox.bubblewrap.provider import BubblewrapProvider
+from sandbox.contents import Contents
 from sandbox.docker_provider import DockerProvider
 from sandbox.egress.client import EgressClient
 from sandbox.errors import (
@@ -24,14 +26,15 @@ from sandbox.errors import (
 )
 from sandbox.images import base_image_tag
 from sandbox.places import shared_group
-from sandbox.spec import FileMount, SandboxSpec
-from sessions import keeping
+from sandbox.spec import FileMount, Limits, SandboxSpec, SandboxStatus
+from sessions import images, keeping
 from sessions.harness.anthropic_model import AnthropicModel
 from sessions.harness.contract import Harness
 from sessions.harness.loop import run_turn
 from sessions.harness.model import Model
 from sessions.network import policy_for
 from sessions.opened import Opened
+from sessions.turn import Database
 
 LOOK_SECONDS = 1.0
 PATIENCE = 60.0
@@ -62,26 +65,53 @@ def provider() -> Provider:
 class SiteHands:
     """What a host offers every turn (`turns.Hands`)."""
 
-    def __init__(self) -> None:
+    def __init__(self, database: Database) -> None:
         self._provider = provider()
+        self._database = database
         self._models: dict[bool, AnthropicModel] = {}
 
     async def sandbox(
         self, opened: Opened, waiting: Callable[[str], Awaitable[None]]
     ) -> Sandbox:
         # In a thread: what the image is called takes reading files and asking pip.
-        spec = await asyncio.to_thread(spec_of, opened)
+        await asyncio.to_thread(_base_image)
         until = time.monotonic() + PATIENCE
         while True:
+            choice = await self._database(images.choose, opened.session, _name_of)
             try:
-                return await self._provider.provision(spec)
+                if choice.image:
+                    return await self._provision(opened, choice, waiting)
+                await waiting(choice.waits)
             except ImageMissing:
-                await waiting(await asyncio.to_thread(_why_no_image))
+                await waiting(await self._why_no_image(choice.image))
             except (EngineUnavailable, EgressUnavailable) as error:
                 if time.monotonic() > until:
                     raise
                 await waiting(f"Waiting for what runs sandboxes: {error}")
             await asyncio.sleep(LOOK_SECONDS)
+
+    async def _provision(
+        self,
+        opened: Opened,
+        choice: images.Choice,
+        waiting: Callable[[str], Awaitable[None]],
+    ) -> Sandbox:
+        if choice.note and not await self._runs(opened.session.pk):
+            await waiting(choice.note)
+        return await self._provider.provision(spec_of(opened, choice.image))
+
+    async def _runs(self, session_id: str) -> bool:
+        status = await self._provider.status(session_id)
+        return status == SandboxStatus.RUNNING
+
+    async def _why_no_image(self, image: str) -> str:
+        """The sentence a waiting session shows. Raises ProvisionFailed."""
+        if image == _base_image():
+            return await asyncio.to_thread(_why_no_base)
+        await self._database(lost, image)
+        return (
+            f"Waiting for image {image}: this engine has lost it, so it is built anew"
+        )
 
     def model(self, agent: Mapping[str, Any]) -> Model:
         scripted = agent["model"]["id"].startswith(SCRIPTED_PREFIX)
@@ -98,11 +128,15 @@ class SiteHands:
             await model.close()
 
 
-def spec_of(opened: Opened) -> SandboxSpec:
+def spec_of(opened: Opened, image: str) -> SandboxSpec:
     """What the sandbox of a session is made of."""
+    config = opened.session.environment_config
     return SandboxSpec(
         session_id=opened.session.pk,
-        image=_base_image(),
+        image=image,
+        environment=config.get("variables", {}),
+        limits=Limits(**config.get("limits", {})),
+        root=config.get("root", False),
         files=tuple(
             FileMount(path=path, source=source) for path, source in opened.files
         ),
@@ -119,8 +153,11 @@ def _base_image() -> str:
     return base_image_tag()
 
 
-def _why_no_image() -> str:
-    """The sentence a waiting session shows. Raises ProvisionFailed."""
+def _name_of(contents: Contents) -> str:
+    return contents.image(settings.AGENTSITE.site_name, _base_image())
+
+
+def _why_no_base() -> str:
     found = image_status.read(settings.AGENTSITE.home)
     if found["state"] == "failed":
         raise ProvisionFailed(found["detail"])

@@ -12,7 +12,7 @@ from agents import files
 from agents.models import IdempotentAnswer
 from sandbox.base import Provider
 from sandbox.errors import SandboxError
-from sessions import keeping
+from sessions import builds, keeping
 from sessions.models import Session
 from sessions.sandboxes import provider
 
@@ -22,6 +22,17 @@ logger = logging.getLogger(__name__)
 def remove_sandbox(session_id: str) -> None:
     """Remove the sandbox and the files of a session that ended."""
     asyncio.run(_with_provider(lambda hands: _remove(hands, [session_id])))
+
+
+def build_images() -> None:
+    """Build the image that has waited longest, if one does."""
+    builds.build_next(builds.builder())
+
+
+def prune_images() -> None:
+    """Remove the images of environments that nobody uses any more."""
+    for name in builds.prune(builds.builder()):
+        logger.info("removed the image %s", name)
 
 
 def sweep() -> None:

@@ -5,8 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from sandbox.bubblewrap.client import RemoteBoxes
+from sandbox.errors import ProvisionFailed
 from sandbox.places import Places
 from sandbox.socket_provider import SocketProvider, WayOut
+from sandbox.socket_sandbox import SocketSandbox
+from sandbox.spec import SandboxSpec
 
 
 class BubblewrapProvider(SocketProvider):
@@ -25,3 +28,11 @@ class BubblewrapProvider(SocketProvider):
     ) -> None:
         places = Places(runtime_dir=runtime_dir, state_dir=state_dir, gid=gid)
         super().__init__(engine=RemoteBoxes(socket), places=places, egress=egress)
+
+    async def provision(self, spec: SandboxSpec) -> SocketSandbox:
+        if spec.root:
+            raise ProvisionFailed(
+                f"The environment of session {spec.session_id} has root: true, which"
+                " needs a container engine: this site runs sandboxes by bubblewrap."
+            )
+        return await super().provision(spec)

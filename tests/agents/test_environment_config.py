@@ -18,8 +18,8 @@ def cloud(**said):
 
 def test_every_list_of_packages_is_spelled_out():
     packages = resolve_environment(cloud(packages={"pip": ["six"]}))["packages"]
-    empty = dict.fromkeys(MANAGERS, []) | {"pip": ["six"]}
-    assert packages == {"type": "packages", **empty}
+    lists = {name: [] for name in MANAGERS} | {"pip": ["six"]}
+    assert packages == {"type": "packages", **lists}
 
 
 def test_our_own_fields_are_there_only_where_somebody_set_them():

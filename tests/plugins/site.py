@@ -96,10 +96,14 @@ class RunningSite:
             self.down(roles)
 
     def remove(self) -> None:
-        """Remove what a stopped site keeps: its folders and its volumes."""
+        """Remove what a stopped site keeps: its folders, volumes and images."""
         with engine() as client:
             for volume in client.volumes.list(filters=self._labelled):
                 volume.remove(force=True)
+            for image in client.images.list(
+                filters={"label": f"agentsite.image={self.name}"}
+            ):
+                client.images.remove(image.id, force=True)
         shutil.rmtree(self.runtime_dir, ignore_errors=True)
         shutil.rmtree(self.home, ignore_errors=True)
 
@@ -108,9 +112,12 @@ class RunningSite:
             return client.containers.list(all=True, filters=self._labelled)
 
     @property
+    def name(self) -> str:
+        return self.runtime_dir.name.removeprefix("agentsite-")
+
+    @property
     def _labelled(self) -> dict[str, str]:
-        name = self.runtime_dir.name.removeprefix("agentsite-")
-        return {"label": f"agentsite.site={name}"}
+        return {"label": f"agentsite.site={self.name}"}
 
     def kill(self) -> None:
         """Kill the supervisors, and only them."""

@@ -30,6 +30,20 @@ def environment(client):
 
 
 @pytest.fixture
+def new_session_in(client, agent):
+    """Starts sessions in an environment of one's own."""
+
+    def start(environment, *steps):
+        return client.beta.sessions.create(
+            agent=agent.id,
+            environment_id=environment.id,
+            initial_events=[script(*steps)],
+        )
+
+    return start
+
+
+@pytest.fixture
 def new_session(client, agent, environment):
     """Starts sessions; with steps, one that follows them at once."""
 

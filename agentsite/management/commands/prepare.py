@@ -23,6 +23,9 @@ class Command(BaseCommand):
         make_first_rows(conf)
         queue.every(60, "sessions.tasks.sweep")
         queue.every(1, "sessions.tasks.stop_idle")
+        # Asked for at once where one is wanted; this finds what a killed worker left.
+        queue.every(1, "sessions.tasks.build_images")
+        queue.every(720, "sessions.tasks.prune_images")
         if first := owner():
             conf.runtime_dir.mkdir(parents=True, exist_ok=True)
             write_secret(conf.runtime_dir / "login_link", login_link(conf, first))

@@ -1,12 +1,14 @@
-"""End every container of this site; their files stay. Part of stopping."""
+"""End every container of this site, builds too; files stay. Part of stopping."""
 
 from __future__ import annotations
 
 import asyncio
 from typing import Any
 
+from django.conf import settings
 from django.core.management.base import BaseCommand
 
+from sessions import builds
 from sessions.sandboxes import provider
 
 
@@ -16,6 +18,8 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         asyncio.run(_stop_all())
+        if settings.AGENTSITE.sandbox == "docker":
+            builds.builder().remove_leftovers()
 
 
 async def _stop_all() -> None:
