@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from sandbox.contents import Layer
@@ -52,8 +52,9 @@ class Blame:
     reason: str
 
 
-def blame(layer: Layer, lines: Sequence[str]) -> Blame:
+def blame(layer: Layer, lines: Iterable[str]) -> Blame:
     """Name the package of a layer that ended badly, and why, from its last lines."""
+    lines = list(lines)
     text = "\n".join(lines)
     reasons = [line for line in lines if REASON.match(line) and not NOISE.match(line)]
     reason = " ".join(reasons[:2] if layer.name == "npm" else reasons[-2:])

@@ -99,7 +99,8 @@ class Build:
             return wanted
         self._say(f"== fetching {wanted}")
         try:
-            self._follow(_fetching(wanted), _pulled(self.api, wanted))
+            heard = deque[str](maxlen=TAIL_LINES)
+            self._follow(_fetching(wanted), _pulled(self.api, wanted), heard)
         except (APIError, FetchFailed) as error:
             if present(self.api, wanted):
                 self._say("It cannot be fetched now: the one that is here is used.")
@@ -175,8 +176,8 @@ class Build:
         try:
             self._create(container, layer, below, network)
             self.api.start(container)
-            chunks = self.api.attach(container, stream=True, logs=True)
-            self._follow(layer, lines_of(chunks), tail)
+            output = self.api.logs(container, stream=True, follow=True)
+            self._follow(layer, lines_of(output), tail, container)
             self._refuse_failed(layer, container, tail)
             self._commit(container, layer, name)
         finally:
@@ -237,8 +238,9 @@ class Build:
             container,
             repository=repository,
             tag=tag,
-            conf={"Labels": {LABEL: self.site}, "Cmd": ["bash"]},
-            changes=["ENTRYPOINT []", *image_settings()],
+            # Given, or the image would take over those of the container.
+            conf={"Labels": {LABEL: self.site}, "Cmd": ["bash"], "Entrypoint": []},
+            changes=image_settings(),
         )
         if before:
             self.replaced.append(before)
@@ -249,9 +251,12 @@ class Build:
     # Following it.
 
     def _follow(
-        self, layer: Layer, lines: Iterator[str], tail: deque[str] | None = None
+        self,
+        layer: Layer,
+        lines: Iterator[str],
+        heard: deque[str],
+        container: str = "",
     ) -> None:
-        heard = deque[str](maxlen=TAIL_LINES) if tail is None else tail
         look = time.monotonic()
 
         def say(line: str) -> None:
@@ -265,7 +270,11 @@ class Build:
                 look = time.monotonic() + LOOK_SECONDS
                 self._refuse_large(layer, heard)
 
-        follow(lines, say, attend)
+        def end() -> None:
+            """Kill it, or its log has no end; one that ended by itself has one."""
+            kill(self.api, container)
+
+        follow(lines, say, attend, end if container else None)
 
     def _say(self, line: str) -> str:
         line = self.settings.scrub(line)
@@ -312,6 +321,14 @@ def remove_container(api: APIClient, name: str) -> None:
         api.remove_container(name, force=True, v=True)
     except APIError as error:
         if error.status_code not in (404, 409):  # 409: its removal goes on already
+            raise
+
+
+def kill(api: APIClient, name: str) -> None:
+    try:
+        api.kill(name)
+    except APIError as error:
+        if error.status_code not in (404, 409):  # 409: it does not run
             raise
 
 

@@ -9,21 +9,39 @@ from queue import Empty, SimpleQueue
 from threading import Thread
 
 BEAT_SECONDS = 0.5
+END_SECONDS = 5.0
 LINE_CHARACTERS = 2000
 # Colours, cursor movements and whatever else a terminal would obey.
 CONTROL = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b[@-_]|[\x00-\x08\x0b-\x1f\x7f]")
 
 
 def follow(
-    lines: Iterable[str], say: Callable[[str], None], attend: Callable[[], None]
+    lines: Iterable[str],
+    say: Callable[[str], None],
+    attend: Callable[[], None],
+    end: Callable[[], None] | None = None,
 ) -> None:
     """Say each line as it comes; attend twice a second, also while none comes.
 
-    What `attend` raises ends it, and so does what the stream raises. The reading thread
-    ends with the stream, which is the caller's to end.
+    What `attend` raises ends it, and so does what the stream raises. `end` makes the
+    stream end, and with it the thread that reads; a stream without one is left alone.
     """
     coming: SimpleQueue[str | Exception | None] = SimpleQueue()
-    Thread(target=_read, args=(lines, coming), daemon=True).start()
+    reader = Thread(target=_read, args=(lines, coming), daemon=True)
+    reader.start()
+    try:
+        _attend(coming, say, attend)
+    finally:
+        if end is not None:
+            end()
+            reader.join(END_SECONDS)
+
+
+def _attend(
+    coming: SimpleQueue[str | Exception | None],
+    say: Callable[[str], None],
+    attend: Callable[[], None],
+) -> None:
     due = 0.0
     while True:
         if time.monotonic() >= due:
