@@ -9,7 +9,6 @@ from django import forms
 from django.conf import settings
 from pydantic import BaseModel
 
-from agents.environment_params import EnvironmentCreate, EnvironmentUpdate
 from agents.errors import InvalidRequest
 from agents.http.validation import validate
 from agents.models import ModelAlias, Role
@@ -262,62 +261,6 @@ def _sandbox_tools(config: Mapping[str, Any]) -> list[Mapping[str, Any]]:
         for tool in toolset.get("configs", ())
         if tool["name"] in SANDBOX_TOOLS
     ]
-
-
-class EnvironmentForm(ParamsForm):
-    name = forms.CharField(
-        max_length=256, widget=forms.TextInput(attrs={"autocomplete": "off"})
-    )
-    description = forms.CharField(
-        required=False, max_length=2048, widget=forms.Textarea(attrs={"rows": 2})
-    )
-    networking = forms.ChoiceField(
-        choices=[("unrestricted", "Unrestricted"), ("limited", "Limited")],
-        widget=forms.RadioSelect,
-    )
-    allowed_hosts = LinesField(
-        required=False,
-        help_text="One a line. <code>*.example.com</code> stands for every name below"
-        " example.com, and not for example.com itself.",
-    )
-    allow_package_managers = forms.BooleanField(
-        label="Public package registries (apt, cargo, gem, go, npm, pip)",
-        required=False,
-    )
-    allow_mcp_servers = forms.BooleanField(
-        label="The MCP servers of the agent", required=False
-    )
-    metadata = MetadataField(
-        required=False, help_text="For your own programs: one “key: value” a line."
-    )
-
-    def to_create(self) -> EnvironmentCreate | None:
-        return self.checked(EnvironmentCreate, self._said())
-
-    def to_update(self, before: Mapping[str, str]) -> EnvironmentUpdate | None:
-        said = self._said()
-        gone = dict.fromkeys(before.keys() - said["metadata"].keys())
-        return self.checked(
-            EnvironmentUpdate, {**said, "metadata": {**said["metadata"], **gone}}
-        )
-
-    def _said(self) -> dict[str, Any]:
-        said = self.cleaned_data
-        return {
-            "name": said["name"],
-            "description": said["description"],
-            "config": {"type": "cloud", "networking": self._network()},
-            "metadata": said["metadata"],
-        }
-
-    def _network(self) -> dict[str, Any]:
-        said = self.cleaned_data
-        limits = ("allowed_hosts", "allow_package_managers", "allow_mcp_servers")
-        limited = said["networking"] == "limited"
-        return {
-            "type": said["networking"],
-            **({name: said[name] for name in limits} if limited else {}),
-        }
 
 
 class ApiKeyForm(forms.Form):

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
 from django.conf import settings
 from django.db import transaction
 from django.db.models import F, Q, Value
-from django.db.models.functions import Concat
+from django.db.models.functions import Concat, Length, Substr
 from django.dispatch import Signal
 from django.utils import timezone
 
@@ -157,6 +157,32 @@ def standing(environment: Environment) -> Standing:
     base = image_status.read(settings.AGENTSITE.home)
     state = "queued" if base["state"] == "unknown" else base["state"]
     return Standing(row=None, status=state, reason=base["detail"])
+
+
+@dataclass(frozen=True, kw_only=True)
+class LogPart:
+    """A build log from a character on. `begins` when it is another log by now."""
+
+    text: str
+    next: int
+    begins: bool
+    done: bool
+
+
+def read_log(environment: Environment, after: int = 0) -> LogPart:
+    found = (
+        EnvironmentImage.objects.filter(content_hash=environment.content_hash or None)
+        .annotate(length=Length("log"), rest=Substr("log", after + 1))
+        .values_list("length", "rest", "status")
+        .first()
+    )
+    if found is None:
+        return LogPart(text="", next=0, begins=after > 0, done=True)
+    length, rest, status = found
+    if after > length:  # a new build began
+        return replace(read_log(environment), begins=True)
+    done = status in (BuildStatus.READY, BuildStatus.FAILED)
+    return LogPart(text=rest, next=length, begins=after == 0, done=done)
 
 
 def lost(tag: str) -> None:

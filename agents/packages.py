@@ -38,7 +38,7 @@ LIKE: dict[Manager, str] = {
     "apt": "jq or jq=1.6-2.1",
     "cargo": "ripgrep or ripgrep@14.1.0",
     "gem": "rails or rails:7.1.0",
-    "go": "golang.org/x/tools/cmd/goimports or …@v0.28.0",
+    "go": "rsc.io/fortune or golang.org/x/tools/cmd/goimports@v0.28.0",
     "npm": "express, express@4.18.0 or @scope/name@1",
     "pip": "pandas, pandas==2.2.0 or uvicorn[standard]>=0.30,<1",
 }

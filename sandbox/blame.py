@@ -38,6 +38,7 @@ REASON = re.compile(
     r"^(?:E: |W: Failed|ERROR: |error: |npm error |go: |dpkg: error|fatal|the image)",
     re.IGNORECASE,
 )
+MARK = re.compile(r"^(?:E|ERROR|error|npm error(?: 404| notarget)?):? +")
 NOISE = re.compile(
     r"^npm error (?:code|404 ?$|404 Note|404 tarball|A complete log|notarget In most)"
 )
@@ -56,7 +57,11 @@ def blame(layer: Layer, lines: Iterable[str]) -> Blame:
     """Name the package of a layer that ended badly, and why, from its last lines."""
     lines = list(lines)
     text = "\n".join(lines)
-    reasons = [line for line in lines if REASON.match(line) and not NOISE.match(line)]
+    reasons = [
+        MARK.sub("", line)
+        for line in lines
+        if REASON.match(line) and not NOISE.match(line)
+    ]
     reason = " ".join(reasons[:2] if layer.name == "npm" else reasons[-2:])
     return Blame(
         package=named(layer, text),

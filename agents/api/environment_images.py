@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from django.db.models.functions import Length, Substr
 from pydantic import BaseModel, Field
 
 from agents import images
 from agents.http.endpoint import Call, endpoint
 from agents.lookup import find_environment
-from agents.models import Act, BuildStatus, Environment, EnvironmentImage
+from agents.models import Act, Environment, EnvironmentImage
 from agents.times import stamp
-
-DONE = (BuildStatus.READY, BuildStatus.FAILED)
 
 
 class LogQuery(BaseModel):
@@ -28,20 +25,15 @@ def retrieve(call: Call[Any], environment_id: str) -> dict[str, Any]:
 @endpoint(Act.LOOK, query=LogQuery)
 def log(call: Call[Any], environment_id: str) -> dict[str, Any]:
     """The build log from a character on; `next` continues it while it grows."""
-    environment = find_environment(call.actor, environment_id)
-    after = call.query.after
-    found = (
-        EnvironmentImage.objects.filter(content_hash=environment.content_hash or None)
-        .annotate(text=Substr("log", after + 1), length=Length("log"))
-        .values("text", "length", "status")
-        .first()
-    ) or {"text": "", "length": 0, "status": BuildStatus.READY}
+    part = images.read_log(
+        find_environment(call.actor, environment_id), call.query.after
+    )
     return {
         "type": "environment_image_log",
         "environment_id": environment_id,
-        "text": found["text"],
-        "next": found["length"],
-        "done": found["status"] in DONE,
+        "text": part.text,
+        "next": part.next,
+        "done": part.done,
     }
 
 

@@ -62,3 +62,10 @@ class EnvironmentImage(models.Model):
 
     def __str__(self) -> str:
         return f"{self.id} ({self.status})"
+
+    @property
+    def seconds(self) -> float:
+        """How long the last build took."""
+        if self.started_at is None or self.finished_at is None:
+            return 0.0
+        return (self.finished_at - self.started_at).total_seconds()

@@ -2,26 +2,47 @@
 
 from __future__ import annotations
 
-from django.contrib import messages
-from django.db.models import Count
-from django.http import HttpResponse
-from django.shortcuts import redirect, render
+from dataclasses import asdict
+from typing import Any
 
-from agents import actions, serialise
+from django.contrib import messages
+from django.db.models import Count, OuterRef, Subquery
+from django.http import HttpResponse, JsonResponse
+from django.shortcuts import redirect, render
+from django.template.loader import render_to_string
+
+from agents import actions, images, serialise
+from agents.environment_forms import EnvironmentForm
 from agents.errors import ApiError, Forbidden, NotFound
-from agents.forms import EnvironmentForm
 from agents.lookup import find_environment, rows
-from agents.models import Act, Environment
+from agents.models import Act, BuildStatus, Environment, EnvironmentImage
 from agents.views.access import PageRequest, acted, page
+from sandbox.contents import MANAGERS
 
 AT_FIRST = {"networking": "unrestricted", "allow_package_managers": True}
+
+
+LIMIT_WORDS = {
+    "cpus": "{} processors",
+    "memory_mb": "{} MB of memory",
+    "pids": "{} processes",
+    "tmp_mb": "{} MB in /tmp",
+    "command_seconds": "{} s for a command",
+}
 
 
 @page()
 def index(request: PageRequest) -> HttpResponse:
     archived = request.GET.get("archived") == "1"
     found = rows(Environment, request.actor).filter(archived_at__isnull=not archived)
-    found = found.annotate(session_count=Count("sessions"))
+    found = found.annotate(
+        session_count=Count("sessions"),
+        build=Subquery(
+            EnvironmentImage.objects.filter(content_hash=OuterRef("content_hash"))
+            .exclude(status=BuildStatus.READY)
+            .values("status")[:1]
+        ),
+    )
     context = {
         "environments": found.order_by("-created_at", "-pk"),
         "archived": archived,
@@ -36,7 +57,8 @@ def create(request: PageRequest) -> HttpResponse:
     if request.method == "POST" and form.is_valid():
         made = _saved(request, form, None)
         if made:
-            messages.success(request, f"{made.name} is ready.")
+            then = "Its image is built next." if made.content_hash else "It is ready."
+            messages.success(request, f"{made.name} is saved. {then}")
             return redirect(f"/environments/{made.pk}")
     return _editor(request, form, None)
 
@@ -49,16 +71,70 @@ def show(request: PageRequest, environment_id: str) -> HttpResponse:
         "environment": environment,
         "network": environment.config["networking"],
         "wire": serialise.environment(environment),
+        "packages": _listed(environment),
+        "limits": _limits(environment),
+        "standing": images.standing(environment),
+        "log": images.read_log(environment),
         "session_count": sessions.count(),
         "recent": sessions.order_by("-created_at")[:8],
     }
     return render(request, "environments/show.html", context)
 
 
+def _listed(environment: Environment) -> list[dict[str, Any]]:
+    packages = environment.config.get("packages", {})
+    named = ((name, packages.get(name)) for name in MANAGERS)
+    return [{"name": name, "packages": listed} for name, listed in named if listed]
+
+
+def _limits(environment: Environment) -> list[str]:
+    words = LIMIT_WORDS.items()
+    said = environment.config.get("limits", {})
+    return [word.format(said[name]) for name, word in words if name in said]
+
+
+@page()
+def image(request: PageRequest, environment_id: str) -> HttpResponse:
+    """What the page asks for while a build is under way."""
+    environment = find_environment(request.actor, environment_id)
+    after = request.GET.get("after", "")
+    # The log first: it may grow while the rest is put together, and is not done then.
+    part = images.read_log(environment, int(after) if after.isdecimal() else 0)
+    context = {"environment": environment, "standing": images.standing(environment)}
+    head = render_to_string("environments/image_head.html", context, request)
+    return JsonResponse({"head": head, **asdict(part)})
+
+
+@page(Act.BUILD, "POST")
+def rebuild(request: PageRequest, environment_id: str) -> HttpResponse:
+    here = f"/environments/{environment_id}#image"
+    return acted(
+        request,
+        lambda: images.rebuild(request.actor, environment_id),
+        then=here,
+        back=here,
+        said="",
+    )
+
+
+@page(Act.BUILD, "POST")
+def stop_build(request: PageRequest, environment_id: str) -> HttpResponse:
+    here = f"/environments/{environment_id}#image"
+    return acted(
+        request,
+        lambda: images.stop(request.actor, environment_id),
+        then=here,
+        back=here,
+        said="",
+    )
+
+
 @page(Act.BUILD, "GET", "HEAD", "POST")
 def edit(request: PageRequest, environment_id: str) -> HttpResponse:
     environment = find_environment(request.actor, environment_id)
-    form = EnvironmentForm(request.POST or None, initial=_initial(environment))
+    form = EnvironmentForm(
+        request.POST or None, initial=EnvironmentForm.initial_of(environment)
+    )
     if (
         request.method == "POST"
         and form.is_valid()
@@ -67,17 +143,6 @@ def edit(request: PageRequest, environment_id: str) -> HttpResponse:
         messages.success(request, "Saved. New sandboxes follow it.")
         return redirect(f"/environments/{environment_id}")
     return _editor(request, form, environment)
-
-
-def _initial(environment: Environment) -> dict[str, object]:
-    network = environment.config["networking"]
-    return {
-        "name": environment.name,
-        "description": environment.description or "",
-        **network,
-        "networking": network["type"],
-        "metadata": environment.metadata,
-    }
 
 
 def _saved(

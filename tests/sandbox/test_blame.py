@@ -68,7 +68,7 @@ def test_the_package_is_named_as_the_environment_lists_it(
 def test_the_reason_is_what_the_manager_calls_an_error() -> None:
     said = ["Collecting six", "ERROR: No matching distribution found for nosuch", "bye"]
     found = blame(layer("pip", "six", "nosuch"), said)
-    assert found.reason == "ERROR: No matching distribution found for nosuch"
+    assert found.reason == "No matching distribution found for nosuch"
 
 
 def test_a_dependency_that_fails_is_told_without_blaming_a_listed_one() -> None:
