@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from agents import actions
-from agents.params import EnvironmentUpdate
+from agents.environment_params import EnvironmentUpdate
 from sandbox.spec import AllowedHost
 from sessions.network import policy_for
 
