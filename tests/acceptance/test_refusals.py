@@ -163,7 +163,7 @@ def test_what_is_not_built_is_not_stored(http, more):
     "config",
     [
         {"type": "self_hosted"},
-        {"type": "cloud", "packages": {"pip": ["polars"]}},
+        {"type": "cloud", "limits": {"disk_mb": 100}},
     ],
 )
 def test_an_environment_that_cannot_be_obeyed_is_refused(http, config):

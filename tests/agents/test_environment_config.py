@@ -83,3 +83,16 @@ def test_a_refusal_names_the_field(said, refusal):
 )
 def test_images_are_named_as_engines_name_them(name):
     assert cloud(base_image=name).base_image == name
+
+
+def test_a_limited_network_lets_the_managers_of_its_packages_out():
+    limited = {"type": "limited"}
+    with pytest.raises(
+        InvalidRequest, match=r"config\.packages: a limited network needs"
+    ):
+        resolve_environment(cloud(packages={"pip": ["six"]}, networking=limited))
+    open_to = {**limited, "allow_package_managers": True}
+    before = resolve_environment(cloud(packages={"pip": ["six"]}, networking=open_to))
+    closed = cloud(networking={**limited, "allow_package_managers": False})
+    with pytest.raises(InvalidRequest, match="allow_package_managers: true"):
+        changed_environment(before, closed)
