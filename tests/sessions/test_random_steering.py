@@ -50,8 +50,9 @@ class Crowd:
             await act()
         except InvalidRequest:
             pass  # somebody was quicker: refused, and nothing of it is kept
-        if self.dice.random() < 0.7:
-            await asyncio.sleep(self.dice.choice([0.0, 0.01, 0.05]))
+        if self.dice.random() < 0.4:
+            await until(self._is_idle)
+        await asyncio.sleep(self.dice.choice([0.0, 0.01, 0.05]))
 
     async def ask(self):
         steps = [
@@ -86,6 +87,16 @@ class Crowd:
         """Stop once more what waits, and see the session rest with nothing queued."""
         await self.stop()
         await until(self._rests)
+
+    @sync_to_async
+    def _is_idle(self):
+        """And then nothing is left behind, unless it waits for what it asked."""
+        row = Session.objects.get(pk=self.session.pk)
+        if row.status != Status.IDLE:
+            return False
+        asks = (row.stop_reason or {}).get("type") == "requires_action"
+        assert asks or not log.queued_types(row.pk)
+        return True
 
     @sync_to_async
     def _rests(self):

@@ -200,8 +200,9 @@ async def test_a_child_s_words_are_previewed_on_its_own_stream_only(live):
 
 async def _until_said(reader, words):
     frames = []
-    while _text(frames) != words:
-        frames.append(await reader.next())
+    async with asyncio.timeout(20):
+        while _text(frames) != words:
+            frames.append(await reader.next())
     return frames
 
 
