@@ -18,6 +18,7 @@ SUITES = (
     "tests/sessions/test_log.py",
     "tests/sessions/test_lifecycle.py",
     "tests/sessions/test_actions.py",
+    "tests/sessions/test_asks.py",
     "tests/sessions/test_budgets.py",
     "tests/sessions/test_budget_asks.py",
     "tests/sessions/test_budget_pause.py",
