@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 
-from bench import append, crowd, idle, parse, tools, turns
+from bench import append, crowd, idle, parse, steps, tools, turns
 from bench.figures import Row, table
 from bench.site import Bench, bench_site
 
@@ -18,6 +18,7 @@ BENCHMARKS: dict[str, Benchmark] = {
     "turns": turns.measure,
     "parse": lambda bench: [parse.measure(bench)],
     "tools": lambda bench: [tools.measure(bench)],
+    "steps": steps.measure,
     "crowd200": lambda bench: [crowd.measure(bench, 200)],
     "crowd500": lambda bench: [crowd.measure(bench, 500)],
 }

@@ -2,7 +2,8 @@
 
 The last user text says what comes: `{"tokens": 20, "interval_ms": 50}`. The first token
 is `[request arrived, token sent]` in nanoseconds of the machine's monotonic clock.
-`{"calls": 20}` has it call bash so often, one call a reply, instead.
+`{"calls": 20}` has it call bash so often, one call a reply, instead: the command ends in
+a comment with the same two times, and so begins the reply after the last call.
 """
 
 from __future__ import annotations
@@ -38,11 +39,6 @@ BLOCK = {
     "index": 0,
     "content_block": {"type": "text", "text": ""},
 }
-CALL_INPUT = {
-    "type": "content_block_delta",
-    "index": 0,
-    "delta": {"type": "input_json_delta", "partial_json": '{"command": "true"}'},
-}
 
 
 def _ending(stop_reason: str) -> bytes:
@@ -70,17 +66,18 @@ async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
             head = await reader.readuntil(b"\r\n\r\n")
             length = re.search(rb"content-length: *(\d+)", head, re.IGNORECASE)
             body = await reader.readexactly(int(length[1])) if length else b""
+            arrived = time.monotonic_ns()
             if wanted := CALLS.findall(body):
-                _call(writer, int(wanted[-1]), body.count(b'"tool_result"'))
+                done = body.count(b'"tool_result"')
+                _call(writer, arrived, int(wanted[-1]), done)
             else:
-                await _reply(writer, body)
+                await _reply(writer, arrived, body)
             await writer.drain()
     except (asyncio.IncompleteReadError, ConnectionError):
         writer.close()
 
 
-async def _reply(writer: asyncio.StreamWriter, body: bytes) -> None:
-    arrived = time.monotonic_ns()
+async def _reply(writer: asyncio.StreamWriter, arrived: int, body: bytes) -> None:
     orders = ORDER.findall(body) or [(1, 0)]
     tokens, interval = (int(each) for each in orders[-1])
     writer.write(HEAD + _event(START) + _event(BLOCK))
@@ -96,14 +93,17 @@ async def _reply(writer: asyncio.StreamWriter, body: bytes) -> None:
     writer.write(_ending("end_turn"))
 
 
-def _call(writer: asyncio.StreamWriter, wanted: int, done: int) -> None:
+def _call(writer: asyncio.StreamWriter, arrived: int, wanted: int, done: int) -> None:
+    stamp = f"[{arrived},{time.monotonic_ns()}]"
     if done >= wanted:
-        parts = [_event(BLOCK), _event(_delta("Done.")), _ending("end_turn")]
+        parts = [_event(BLOCK), _event(_delta(stamp)), _ending("end_turn")]
     else:
         block = {"type": "tool_use", "id": f"toolu_{done}", "name": "bash", "input": {}}
+        command = {"type": "input_json_delta"}
+        command["partial_json"] = json.dumps({"command": f"true # {stamp}"})
         parts = [
             _event({**BLOCK, "content_block": block}),
-            _event(CALL_INPUT),
+            _event({"type": "content_block_delta", "index": 0, "delta": command}),
             _ending("tool_use"),
         ]
     writer.write(HEAD + _event(START) + b"".join(parts))

@@ -15,13 +15,13 @@ CALLS = 60
 
 def measure(bench: Bench) -> Row:
     called = Spread.of(_calls(bench)[5:])
-    plain = Spread.of([_plain() for _ in range(CALLS)])
+    bare = Spread.of([plain() for _ in range(CALLS)])
     docker = _docker(bench)
     return Row(
         name="tool call: bash `true`, intent to result in the log",
         measured=str(called),
-        baseline=f"{plain} (subprocess){docker}",
-        result=f"{called.p50 / plain.p50:.1f}x",
+        baseline=f"{bare} (subprocess){docker}",
+        result=f"{called.p50 / bare.p50:.1f}x",
         target="",
         holds=None,
     )
@@ -30,12 +30,7 @@ def measure(bench: Bench) -> Row:
 def _calls(bench: Bench) -> list[float]:
     """Seconds from each call's intent to its result, as the log has them."""
     bench.site.wait_for_image()
-    agent = bench.client.beta.agents.create(
-        name="Caller",
-        model=MODEL,
-        tools=[{"type": "agent_toolset_20260401"}],
-    )
-    session_id = bench.create(calls(CALLS), agent=agent.id)
+    session_id = bench.create(calls(CALLS), agent=caller(bench))
     started: dict[str, datetime] = {}
     taken = []
     with bench.client.beta.sessions.events.stream(
@@ -61,7 +56,18 @@ def _seconds(began: datetime | str, ended: datetime | str) -> float:
     return (last - first).total_seconds()
 
 
-def _plain() -> float:
+def caller(bench: Bench) -> str:
+    """The id of an agent with tools."""
+    agent = bench.client.beta.agents.create(
+        name="Caller",
+        model=MODEL,
+        tools=[{"type": "agent_toolset_20260401"}],
+    )
+    return agent.id
+
+
+def plain() -> float:
+    """Seconds of the command without any platform."""
     began = time.perf_counter()
     subprocess.run(["bash", "-c", "true"], check=True)
     return time.perf_counter() - began
