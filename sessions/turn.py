@@ -30,8 +30,14 @@ from sessions.harness.contract import (
     ToolCall,
     ToolResult,
 )
+from sessions.harness.history import History
 from sessions.harness.model import Usage
-from sessions.harness.standing import open_requests, requests_this_turn, unanswered
+from sessions.harness.standing import (
+    open_requests,
+    requests_this_turn,
+    started,
+    unanswered,
+)
 from sessions.models import Thread
 from sessions.opened import Opened, mounted_files, read_file
 from sessions.results import bounded, failed, result_of, with_note
@@ -89,24 +95,33 @@ class HostedTurn:
         self._publisher = publisher
         self._sandbox = sandbox
         self._woke = woke  # to be called when another thread has something to do
-        self._records: list[Record] = []
+        self._history = History()
         self.used: dict[str, Usage] = {}
 
     # The log.
 
-    async def records(self) -> Sequence[Record]:
+    async def records(self) -> History:
         """The whole thread, read once; after that only what came since."""
-        known = self._records[-1].position if self._records else 0
-        self._records += await self._database(
-            log.records, self.session_id, thread_id=self.thread_id, after=known
+        await self._database(self._read_on)
+        return self._history
+
+    def _read_on(self) -> None:
+        self._history.add(
+            log.records(
+                self.session_id, thread_id=self.thread_id, after=self._history.newest
+            )
         )
-        return [*self._records]
 
     def new_id(self) -> str:
         return new_id("sevt")
 
     async def take_in(self) -> Sequence[Record]:
-        return await self._of_thread(log.take_in)
+        return await self._of_thread(self._take_in)
+
+    def _take_in(self, session_id: str, **fenced: Any) -> Sequence[Record]:
+        if taken := log.take_in(session_id, **fenced):
+            self._read_on()
+        return taken
 
     async def take_decisions(self) -> Sequence[Record]:
         return await self._of_thread(log.take_in, types=DECISIONS)
@@ -182,7 +197,7 @@ class HostedTurn:
 
     async def execute(self, call: ToolCall) -> ToolResult:
         """Run a tool: intent first, then the sandbox, then the result."""
-        earlier = call.id in _started(self._records)
+        earlier = call.id in started(self._history)
         result = bounded(await (self._resume(call) if earlier else self._run(call)))
         answer = AgentToolResult(
             tool_use_id=call.id, content=result.content, is_error=result.is_error
@@ -267,8 +282,8 @@ class HostedTurn:
     async def what_was_cut(self) -> str:
         """What an earlier worker left unfinished, in words."""
         records = await self.records()
-        started = _started(records)
-        calls = [call.name for call in unanswered(records) if call.id in started]
+        begun = started(records)
+        calls = [call.name for call in unanswered(records) if call.id in begun]
         if calls:
             return f"while it waited for {', '.join(calls)}"
         if open_requests(records):
@@ -278,8 +293,8 @@ class HostedTurn:
     async def stop_tools(self) -> None:
         """End the process trees of the calls that run, an earlier worker's too."""
         records = await self.records()
-        started = _started(records)
-        calls = [call for call in unanswered(records) if call.id in started]
+        begun = started(records)
+        calls = [call for call in unanswered(records) if call.id in begun]
         if not calls:
             return
         try:
@@ -288,12 +303,3 @@ class HostedTurn:
                 await asyncio.gather(*(sandbox.cancel(call.id) for call in calls))
         except (SandboxError, TimeoutError) as error:
             logger.warning("stopping the tools of %s: %s", self.session_id, error)
-
-
-def _started(records: Sequence[Record]) -> set[str]:
-    """The calls with an intent: they may have had effects."""
-    return {
-        record.payload.tool_use_id
-        for record in records
-        if isinstance(record.payload, ToolStarted)
-    }

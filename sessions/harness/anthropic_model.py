@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 import anthropic
 import httpx2
+from anthropic.types import RawMessageStreamEvent
 
 from sessions.harness.model import (
     CUT_SHORT,
@@ -26,8 +27,10 @@ from sessions.harness.model import (
     ModelRequest,
     Reply,
     Usage,
+    compact,
 )
 from sessions.harness.sse import EventReader, ServerEvent
+from sessions.harness.transcript import Message
 from sessions.harness.windows import LONG_SUFFIX
 
 logger = logging.getLogger(__name__)
@@ -85,18 +88,33 @@ class AnthropicModel:
         if not self._has_key:
             raise ModelFailed("model_request_failed_error", NO_KEY, retryable=False)
         reply = _ReplyBuilder()
-        async with self._failures_told(request, reply):
-            raw = self._client.messages.with_streaming_response
-            async with raw.create(**_parameters(request)) as response:
-                reply.request_id = response.headers.get("request-id")
-                events = EventReader()
-                async for piece in response.http_response.aiter_bytes():
-                    for event in events.feed(piece):
-                        _raise_error(event, response.http_response)
-                        reply.take(event, listener)
+        async with (
+            self._failures_told(request, reply),
+            await self._ask(request) as stream,
+        ):
+            response = stream.response
+            reply.request_id = response.headers.get("request-id")
+            events = EventReader()
+            async for piece in response.aiter_bytes():
+                for event in events.feed(piece):
+                    _raise_error(event, response)
+                    reply.take(event, listener)
         if not reply.is_whole:
             raise _cut(reply)
         return reply.built()
+
+    async def _ask(
+        self, request: ModelRequest
+    ) -> anthropic.AsyncStream[RawMessageStreamEvent]:
+        """What `messages.create` does, which copies the conversation at every step."""
+        return await self._client.post(
+            "/v1/messages",
+            content=body_of(request),
+            options={"headers": beta_headers(request)},
+            cast_to=object,
+            stream=True,
+            stream_cls=anthropic.AsyncStream[RawMessageStreamEvent],
+        )
 
     @asynccontextmanager
     async def _failures_told(
@@ -150,6 +168,16 @@ def _address(base_url: str) -> str:
     )
 
 
+def body_of(request: ModelRequest) -> bytes:
+    """Return the request's JSON. What was sent before is not put into words again."""
+    said = (
+        message.json if isinstance(message, Message) else compact(message)
+        for message in request.messages
+    )
+    rest = compact(_parameters(request)).removesuffix("}")
+    return f'{rest},"messages":[{",".join(said)}]}}'.encode()
+
+
 def _parameters(request: ModelRequest) -> dict[str, Any]:
     """What is not set is not sent: endpoints of other makers know fewer fields."""
     optional = {
@@ -159,18 +187,16 @@ def _parameters(request: ModelRequest) -> dict[str, Any]:
         "output_config": {"effort": request.effort} if request.effort else None,
         "speed": request.speed,
         "inference_geo": request.inference_geo,
-        "extra_headers": _beta_headers(request),
     }
     return {
         "model": request.model.removesuffix(LONG_SUFFIX),
         "max_tokens": request.max_tokens,
-        "messages": request.messages,
         "stream": True,
         **{name: value for name, value in optional.items() if value},
     }
 
 
-def _beta_headers(request: ModelRequest) -> dict[str, str]:
+def beta_headers(request: ModelRequest) -> dict[str, str]:
     betas = {
         FAST_MODE_BETA: request.speed == "fast",
         LONG_WINDOW_BETA: request.model.endswith(LONG_SUFFIX),

@@ -28,6 +28,7 @@ from sessions.harness.fill import (
     cut,
     trimming,
 )
+from sessions.harness.history import History
 from sessions.harness.horizon import CONDENSES
 from sessions.harness.model import Content, ModelRequest, Reply, Usage
 from sessions.harness.reply import lost_end
@@ -61,7 +62,7 @@ KEPT = 0.10
 """What part of the room the user's latest messages may keep, word for word."""
 
 
-async def make_room(turn: Turn, fill: Fill, records: Sequence[Record]) -> bool:
+async def make_room(turn: Turn, fill: Fill, records: History) -> bool:
     """Leave old results out, or give up; false where neither is due."""
     if fill.is_hopeless:
         await turn.emit(_limit_reached(turn))
@@ -94,7 +95,7 @@ class Condensing:
         self._covers = {"through": through, "kept": kept}
 
     @classmethod
-    async def of(cls, turn: Turn, fill: Fill, records: Sequence[Record]) -> Condensing:
+    async def of(cls, turn: Turn, fill: Fill, records: History) -> Condensing:
         place = cut(fill, records)
         return cls(
             await _condensing_request(turn, fill, records, place),
@@ -134,14 +135,15 @@ class _Silence:
 
 
 async def _condensing_request(
-    turn: Turn, fill: Fill, records: Sequence[Record], place: int
+    turn: Turn, fill: Fill, records: History, place: int
 ) -> ModelRequest:
     """The conversation as it is, so that the provider's prompt cache is read.
 
     Where that does not fit or has failed, it is retold in as many words as do fit.
     """
     # What moved the horizon since counts as well: it must look as it did before.
-    request = await build_request(turn, [*records[:place], *_markers(records[place:])])
+    condensed = History([*records[:place], *_markers(records[place:])])
+    request = await build_request(turn, condensed)
     limit = (fill.used // 2 if fill.refused else fill.room) >> fill.attempts
     if fill.attempts or request_tokens(request) > limit:
         told = RETOLD + retell(request.messages, limit)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from sessions.events import Block, Draft, Record
 
 if TYPE_CHECKING:
+    from sessions.harness.history import History
     from sessions.harness.model import Model, Usage
 
 Frame = Mapping[str, Any]
@@ -95,8 +96,11 @@ class Turn(Protocol):
     def new_id(self) -> str:
         """Return a fresh event id, for an event that is announced before it is written."""
 
-    async def records(self) -> Sequence[Record]:
-        """Return this thread's events by position, our own types and interrupts included."""
+    async def records(self) -> History:
+        """Return this thread's events by position, our own types and interrupts included.
+
+        It is one object: what is read or taken in later is added to it.
+        """
 
     async def take_in(self) -> Sequence[Record]:
         """Take queued messages in, at positions after everything else; maybe none."""

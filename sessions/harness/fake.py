@@ -24,6 +24,7 @@ from sessions.harness.contract import (
     ToolCall,
     ToolResult,
 )
+from sessions.harness.history import History
 from sessions.harness.model import Usage
 from sessions.harness.tools.catalogue import BUILT_IN, TOOLSET
 
@@ -79,6 +80,7 @@ class FakeTurn:
         self.refusal: Ending | None = None  # what stands against the next request
         self.lease_lost = False
         self.used: dict[str, Usage] = {}
+        self._history = History()
         self._run = run
         self._files = files or {}
         self._ids = itertools.count(1)
@@ -94,12 +96,15 @@ class FakeTurn:
     def new_id(self) -> str:
         return f"sevt_{len(self.log)}_{next(self._ids)}"
 
-    async def records(self) -> Sequence[Record]:
-        return list(self.log)
+    async def records(self) -> History:
+        self._history.add(self.log[len(self._history) :])
+        return self._history
 
     async def take_in(self) -> Sequence[Record]:
-        taken, self.queue = self.queue, []
-        return self.write(*(Draft(payload=message) for message in taken))
+        queue, self.queue = self.queue, []
+        taken = self.write(*(Draft(payload=message) for message in queue))
+        await self.records()
+        return taken
 
     def decide(
         self, tool_use_id: str, result: str = "allow", said: str | None = None

@@ -15,8 +15,9 @@ from sessions.events import (
     ThreadContextCompacted,
     UserMessage,
 )
-from sessions.harness.estimate import record_tokens, request_tokens
-from sessions.harness.horizon import CONDENSES, horizon_of, is_reply
+from sessions.harness.estimate import record_tokens, tokens
+from sessions.harness.history import History
+from sessions.harness.horizon import CONDENSES, is_reply
 from sessions.harness.model import CONTEXT_FULL, ModelRequest
 from sessions.harness.reply import TOO_LONG
 from sessions.harness.standing import unanswered
@@ -53,7 +54,7 @@ class Fill:
         return self.refused and self.attempts >= ATTEMPTS
 
 
-def measure(request: ModelRequest, records: Sequence[Record]) -> Fill:
+def measure(request: ModelRequest, records: History) -> Fill:
     """Return how full the window would be with this request."""
     used, refused = _used(request, records), _is_refused(records)
     allowed = room(request.model, request.max_tokens)
@@ -66,11 +67,11 @@ def measure(request: ModelRequest, records: Sequence[Record]) -> Fill:
     )
 
 
-def trimming(fill: Fill, records: Sequence[Record]) -> ResultsTrimmed | None:
+def trimming(fill: Fill, records: History) -> ResultsTrimmed | None:
     """Return which tool results to leave out now; None where that wins too little."""
     if fill.refused or fill.used <= fill.room * TRIM_AT:
         return None
-    horizon = horizon_of(records)
+    horizon = records.horizon
     seen = [each for each in horizon.live(_seen(records)) if _is_result(each)]
     old = seen[: -_results_kept(fill, seen)]
     gone = [
@@ -100,22 +101,22 @@ def _is_result(record: Record) -> bool:
     return isinstance(record.payload, RESULTS)
 
 
-def must_condense(fill: Fill, records: Sequence[Record]) -> bool:
+def must_condense(fill: Fill, records: History) -> bool:
     if fill.refused:
         return True
     if fill.used <= fill.room * CONDENSE_AT or fill.attempts >= ATTEMPTS:
         return False
-    covered = horizon_of(records).live(records[: cut(fill, records)])
+    covered = records.horizon.live(records[: cut(fill, records)])
     return sum(map(record_tokens, covered)) >= fill.room * WORTH_IT
 
 
-def cut(fill: Fill, records: Sequence[Record]) -> int:
+def cut(fill: Fill, records: History) -> int:
     """Return how many of the events to condense.
 
     The latest stay, from the beginning of a model request on: there no call is open.
     """
     place, left = len(records), 0 if fill.attempts else int(fill.room * TAIL)
-    behind = len(records) - len(list(horizon_of(records).live(records)))
+    behind = len(records) - len(records.horizon.live(records))
     for at in range(len(records) - 1, behind, -1):
         left -= record_tokens(records[at])
         if left < 0:
@@ -125,7 +126,7 @@ def cut(fill: Fill, records: Sequence[Record]) -> int:
     return len(records) if unanswered(records[:place]) else place
 
 
-def _used(request: ModelRequest, records: Sequence[Record]) -> int:
+def _used(request: ModelRequest, records: History) -> int:
     """What the last reply's usage says, and what came since."""
     since = 0
     for record in reversed(records):
@@ -140,7 +141,8 @@ def _used(request: ModelRequest, records: Sequence[Record]) -> int:
                 return exact + since
             case _:
                 since += record_tokens(record)
-    return request_tokens(request)
+    said = records.transcript.tokens
+    return said + tokens(request.system) + tokens(request.tools)
 
 
 def _spent(usage: Mapping[str, Any]) -> int:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from bisect import bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from sessions.events import (
@@ -25,26 +26,37 @@ class Horizon:
     summary: str = ""
     kept: frozenset[str] = frozenset()  # condensed messages that are shown all the same
 
-    def live(self, records: Iterable[Record]) -> Iterator[Record]:
-        """What is still shown record by record."""
-        return (each for each in records if (each.position or 0) > self.condensed)
+    def live(self, records: Sequence[Record]) -> Sequence[Record]:
+        """What is still shown record by record, of events in order."""
+        if not self.condensed:
+            return records
+        return records[bisect_right(records, self.condensed, key=_position) :]
+
+    def moved_by(self, record: Record) -> Horizon:
+        """The horizon after an event: nearly always the same."""
+        match record.payload:
+            case ResultsTrimmed(through=through):
+                return replace(self, trimmed=through)
+            case ThreadContextCompacted(agentsite_summary=summary):
+                return replace(
+                    self,
+                    condensed=record.private["through"],
+                    kept=frozenset(record.private["kept"]),
+                    summary=summary,
+                )
+        return self
 
 
 def horizon_of(records: Sequence[Record]) -> Horizon:
     """Return where these events have moved the horizon."""
     horizon = Horizon()
     for record in records:
-        match record.payload:
-            case ResultsTrimmed(through=through):
-                horizon = replace(horizon, trimmed=through)
-            case ThreadContextCompacted(agentsite_summary=summary):
-                horizon = replace(
-                    horizon,
-                    condensed=record.private["through"],
-                    kept=frozenset(record.private["kept"]),
-                    summary=summary,
-                )
+        horizon = horizon.moved_by(record)
     return horizon
+
+
+def _position(record: Record) -> int:
+    return record.position or 0
 
 
 def is_reply(record: Record) -> bool:

@@ -16,6 +16,7 @@ from sessions.harness.contract import (
     Turn,
     requires_action,
 )
+from sessions.harness.history import History
 from sessions.harness.model import Model, ModelFailed
 from sessions.harness.question import next_question
 from sessions.harness.reply import (
@@ -58,7 +59,7 @@ async def run_turn(turn: Turn, model: Model) -> Ending:
             if ending := await _answer(turn, calls):
                 return ending
             continue
-        records = [*records, *await turn.take_in()]
+        await turn.take_in()
         if ending := settled(records) or await _ask(turn, model, records):
             return ending
 
@@ -106,7 +107,7 @@ async def _run_tools(turn: Turn, calls: Sequence[ToolCall]) -> None:
         await asyncio.gather(*running, return_exceptions=True)
 
 
-async def _ask(turn: Turn, model: Model, records: Sequence[Record]) -> Ending | None:
+async def _ask(turn: Turn, model: Model, records: History) -> Ending | None:
     if refusal := await turn.refuse_request():
         return refusal
     question = await next_question(turn, records)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
@@ -19,6 +20,11 @@ FailureKind = Literal[
     "model_request_failed_error",
     "billing_error",
 ]
+
+
+def compact(value: object) -> str:
+    """Return the JSON that is sent."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
 @dataclass(frozen=True, kw_only=True)

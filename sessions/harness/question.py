@@ -9,6 +9,7 @@ from sessions.events import Draft, Record
 from sessions.harness.compaction import Condensing, make_room
 from sessions.harness.contract import Ending, Turn
 from sessions.harness.fill import measure, must_condense
+from sessions.harness.history import History
 from sessions.harness.model import Listener, ModelRequest, Reply, Usage
 from sessions.harness.preview import Preview
 from sessions.harness.reply import reply_drafts
@@ -43,7 +44,7 @@ class Question(Protocol):
         """Return how the turn ends with that, if it does."""
 
 
-async def next_question(turn: Turn, records: Sequence[Record]) -> Question | None:
+async def next_question(turn: Turn, records: History) -> Question | None:
     """Return what to ask; None where the log has changed and is to be read again."""
     request = await build_request(turn, records)
     fill = measure(request, records)

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from typing import Any
 
-from sessions.events import Block, Record
+from sessions.events import Block
 from sessions.harness.contract import FileUnavailable, Turn
+from sessions.harness.history import History
 from sessions.harness.model import ModelRequest
 from sessions.harness.prompt import system_prompt
 from sessions.harness.tools.policy import enabled_tools
-from sessions.harness.transcript import Message, fold
+from sessions.harness.transcript import Message, Transcript, names_file
 
 CACHE_MARK = {"type": "ephemeral"}
 MARKED_MESSAGES = 2
@@ -54,13 +56,13 @@ SYSTEM_TURNS = (
 """Models that take a message of the role `system` in the middle of a conversation."""
 
 
-async def build_request(turn: Turn, records: Sequence[Record]) -> ModelRequest:
+async def build_request(turn: Turn, records: History) -> ModelRequest:
     """Return the request that asks for the reply to these events."""
     agent = turn.agent
     model = agent["model"]
     tools = enabled_tools(agent.get("tools") or ())
     system = system_prompt(agent, turn.system_notes, with_tools=bool(tools))
-    messages = await _with_files(turn, fold(records))
+    messages = await _with_files(turn, records.transcript)
     return ModelRequest(
         model=model["id"],
         max_tokens=max_tokens(model["id"]),
@@ -100,41 +102,40 @@ def _effort(effort: str | Mapping[str, Any] | None) -> str | None:
 
 def _marked_messages(messages: Sequence[Message]) -> list[Message]:
     """Mark the last two user messages: one is written now, the other read again."""
-    by_user = [at for at, message in enumerate(messages) if message["role"] == "user"]
-    marked = set(by_user[-MARKED_MESSAGES:])
-    return [
-        {**message, "content": _marked_last(message["content"])}
-        if at in marked
-        else message
-        for at, message in enumerate(messages)
-    ]
+    marked = [*messages]
+    newest = reversed(range(len(messages)))
+    by_user = (at for at in newest if messages[at]["role"] == "user")
+    for at in islice(by_user, MARKED_MESSAGES):
+        content = _marked_last(messages[at]["content"])
+        marked[at] = Message(messages[at], content=content)
+    return marked
 
 
 def _marked_last(blocks: Sequence[Block]) -> list[Block]:
     return [*blocks[:-1], *({**b, "cache_control": CACHE_MARK} for b in blocks[-1:])]
 
 
-async def _with_files(turn: Turn, holders: Sequence[Block]) -> list[Message]:
-    """Messages, or results of tools, with the files that their blocks name."""
-    return [
-        {
-            **holder,
-            "content": [await _with_file(turn, block) for block in holder["content"]],
-        }
-        for holder in holders
-    ]
+async def _with_files(turn: Turn, transcript: Transcript) -> list[Message]:
+    """The messages, with the bytes of the files that their blocks name."""
+    messages = transcript.messages()
+    for at in transcript.files:
+        content = await _each_with_file(turn, messages[at]["content"])
+        messages[at] = Message(messages[at], content=content)
+    return messages
+
+
+async def _each_with_file(turn: Turn, blocks: Sequence[Block]) -> list[Block]:
+    return [await _with_file(turn, block) for block in blocks]
 
 
 async def _with_file(turn: Turn, block: Block) -> Block:
-    """Put a file's bytes in the place of its id, which the provider does not know."""
+    """Put a file's bytes in the place of its id."""
+    if not names_file(block):
+        return block
     if block["type"] == "tool_result":
-        (block,) = await _with_files(turn, [block])
-        return block
-    source = block.get("source")
-    if not isinstance(source, Mapping) or source.get("type") != "file":
-        return block
+        return {**block, "content": await _each_with_file(turn, block["content"])}
     try:
-        media_type, data = await turn.load_file(source["file_id"])
+        media_type, data = await turn.load_file(block["source"]["file_id"])
     except FileUnavailable as error:
         return {"type": "text", "text": f"({error})"}
     return {**block, "source": _inline(media_type, data)}

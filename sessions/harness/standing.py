@@ -20,6 +20,7 @@ from sessions.events import (
     ThreadMessageReceived,
     ThreadStatusIdle,
     ThreadStatusRunning,
+    ToolStarted,
     UserCustomToolResult,
     UserInterrupt,
     UserMessage,
@@ -99,6 +100,15 @@ def unanswered(records: Sequence[Record]) -> list[ToolCall]:
     return [each.call for each in open_calls(records)]
 
 
+def started(records: Sequence[Record]) -> set[str]:
+    """Return the open calls with an intent: they may have had effects."""
+    return {
+        record.payload.tool_use_id
+        for record in _since_reply(records)
+        if isinstance(record.payload, ToolStarted)
+    }
+
+
 def open_requests(records: Sequence[Record]) -> list[str]:
     """Return the ids of model requests that began and never ended: at most one."""
     started: dict[str, None] = {}
@@ -118,6 +128,8 @@ def is_interrupted(records: Sequence[Record]) -> bool:
             case UserInterrupt():
                 return True
             case UserMessage() | SessionStatusRunning() | ThreadStatusRunning():
+                return False
+            case ModelRequestStart():  # who was stopped asks no more
                 return False
             case SessionStatusIdle() | ThreadStatusIdle():
                 return False

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 from sessions.events import (
@@ -25,8 +26,9 @@ from sessions.events import (
     UserCustomToolResult,
     UserMessage,
 )
+from sessions.harness.estimate import tokens
 from sessions.harness.horizon import Horizon, horizon_of, is_reply
-from sessions.harness.model import CUT_SHORT
+from sessions.harness.model import CUT_SHORT, compact
 
 EMPTY_MESSAGE = "(empty message)"
 EMPTY_RESULT = "(no output)"
@@ -47,7 +49,16 @@ SUMMARY = (
     "What follows is your own summary of it; go on from where it ends.\n\n{}"
 )
 
-Message = dict[str, Any]
+
+class Message(dict[str, Any]):
+    """A message of the Messages API. Once it is handed out it does not change."""
+
+    @cached_property
+    def json(self) -> str:
+        """As it is sent: every later request sends it again."""
+        return compact(self)
+
+
 Result = AgentToolResult | UserCustomToolResult
 
 _THINKING = frozenset({"thinking", "redacted_thinking"})
@@ -55,13 +66,18 @@ _THINKING = frozenset({"thinking", "redacted_thinking"})
 
 def fold(records: Sequence[Record]) -> list[Message]:
     """Return the messages that these events, ordered by position, amount to."""
+    return transcript_of(records).messages()
+
+
+def transcript_of(records: Sequence[Record]) -> Transcript:
+    """Fold events, ordered by position, from the first one on."""
     horizon = horizon_of(records)
-    transcript = _Transcript(trimmed=horizon.trimmed)
+    transcript = Transcript(horizon=horizon)
     if horizon.condensed:
         transcript.open_with(_opening(horizon, records))
     for record in horizon.live(records):
         transcript.take(record)
-    return transcript.finish()
+    return transcript
 
 
 def _opening(horizon: Horizon, records: Sequence[Record]) -> list[Block]:
@@ -79,6 +95,14 @@ def _opening(horizon: Horizon, records: Sequence[Record]) -> list[Block]:
     ]
 
 
+def names_file(block: Block) -> bool:
+    """Say whether a block stands for a file, which the provider does not know."""
+    if block["type"] == "tool_result":
+        return any(map(names_file, block["content"]))
+    source = block.get("source")
+    return isinstance(source, Mapping) and source.get("type") == "file"
+
+
 def is_long(result: Payload) -> bool:
     """Say whether it is worth leaving this result out."""
     if not isinstance(result, RESULTS):
@@ -86,14 +110,34 @@ def is_long(result: Payload) -> bool:
     return _letters(result) >= LONG_RESULT or bool(_others(result))
 
 
-@dataclass
-class _Transcript:
-    trimmed: int = 0  # the position up to which results are left out
-    messages: list[Message] = field(default_factory=list)
-    model_ids: dict[str, str] = field(default_factory=dict)  # event id → model's own
-    open: list[str] = field(default_factory=list)  # the model's ids without a result
-    held: list[tuple[str, Sequence[Block]]] = field(default_factory=list)
+@dataclass(kw_only=True)
+class Transcript:
+    """A conversation as far as it has come. It takes in event after event."""
+
+    horizon: Horizon = field(default_factory=Horizon)
+    tokens: int = 0  # about how many there are
+    files: set[int] = field(default_factory=set)  # which messages name one
+    _messages: list[Message] = field(default_factory=list)
+    _model_ids: dict[str, str] = field(default_factory=dict)  # event id → model's own
+    _open: list[str] = field(default_factory=list)  # the model's ids without a result
+    _held: list[tuple[str, Sequence[Block]]] = field(default_factory=list)
     """Said while results were awaited, by role."""
+
+    def messages(self) -> list[Message]:
+        """Return what the model is shown: every call has a result.
+
+        What is taken in later does not reach into the messages returned now.
+        """
+        if not self._open and not self._held:
+            return self._copied()
+        shown = replace(self, _messages=self._copied(), files={*self.files})
+        shown._close()
+        return shown._messages
+
+    def _copied(self) -> list[Message]:
+        """All but the last message stay as they are for good."""
+        last = [Message(m, content=[*m["content"]]) for m in self._messages[-1:]]
+        return [*self._messages[:-1], *last]
 
     def take(self, record: Record) -> None:
         match record.payload:
@@ -106,26 +150,22 @@ class _Transcript:
             case ModelRequestEnd() if is_reply(record):
                 self._reply(record.private)
             case AgentToolUse() | AgentCustomToolUse():
-                self.model_ids[record.id] = record.private["model_tool_use_id"]
+                self._model_ids[record.id] = record.private["model_tool_use_id"]
             case AgentToolResult(tool_use_id=call) as result:
                 self._result(call, self._shown(record, result))
             case UserCustomToolResult(custom_tool_use_id=call) as result:
                 self._result(call, self._shown(record, result))
 
     def _shown(self, record: Record, result: Result) -> Result:
-        behind = (record.position or 0) <= self.trimmed
+        behind = (record.position or 0) <= self.horizon.trimmed
         return _trimmed(result) if behind else result
 
     def open_with(self, blocks: Sequence[Block]) -> None:
         self._add("user", blocks)
 
-    def finish(self) -> list[Message]:
-        self._close()
-        return self.messages
-
     def _say(self, blocks: Sequence[Block], role: str = "user") -> None:
-        if self.open:
-            self.held.append((role, blocks))
+        if self._open:
+            self._held.append((role, blocks))
         else:
             self._add(role, blocks)
 
@@ -133,35 +173,38 @@ class _Transcript:
         self._close()
         blocks = _assistant_blocks(private.get("content") or ())
         self._add("assistant", blocks)
-        self.open = [block["id"] for block in blocks if block["type"] == "tool_use"]
-        if private.get("stop_reason") in CUT_SHORT and not self.open:
+        self._open = [block["id"] for block in blocks if block["type"] == "tool_use"]
+        if private.get("stop_reason") in CUT_SHORT and not self._open:
             self._add("user", [_text(CUT_OFF)])
 
     def _result(self, call: str, result: Result) -> None:
-        model_id = self.model_ids.get(call)
-        if model_id in self.open:
-            self.open.remove(model_id)
+        model_id = self._model_ids.get(call)
+        if model_id in self._open:
+            self._open.remove(model_id)
             self._add("user", [_tool_result(model_id, result)])
-        if not self.open:
+        if not self._open:
             self._release()
 
     def _close(self) -> None:
         """Answer what was never answered: a tool_use without a result is refused."""
-        self._add("user", [_lost(model_id) for model_id in self.open])
-        self.open = []
+        self._add("user", [_lost(model_id) for model_id in self._open])
+        self._open = []
         self._release()
 
     def _release(self) -> None:
-        for role, blocks in self.held:
+        for role, blocks in self._held:
             self._add(role, blocks)
-        self.held = []
+        self._held = []
 
     def _add(self, role: str, blocks: Sequence[Block]) -> None:
         if not blocks:
             return
-        if not self.messages or self.messages[-1]["role"] != role:
-            self.messages.append({"role": role, "content": []})
-        self.messages[-1]["content"].extend(blocks)
+        if not self._messages or self._messages[-1]["role"] != role:
+            self._messages.append(Message(role=role, content=[]))
+        self._messages[-1]["content"].extend(blocks)
+        self.tokens += tokens(blocks)
+        if any(map(names_file, blocks)):
+            self.files.add(len(self._messages) - 1)
 
 
 def _assistant_blocks(content: Sequence[Block]) -> list[Block]:

@@ -20,6 +20,12 @@ def payloads(turn, type_name: str) -> list:
     return [r.payload for r in turn.log if r.type.value == type_name]
 
 
+async def taken_in(turn):
+    """The turn's events, with the messages that waited."""
+    await turn.take_in()
+    return await turn.records()
+
+
 def said(text: str, **more) -> Reply:
     return reply([{"type": "text", "text": text}], **more)
 

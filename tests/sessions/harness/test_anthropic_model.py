@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from dataclasses import replace
 
 import pytest
@@ -14,7 +15,7 @@ from sessions.harness.loop import close_interrupted, run_turn
 from sessions.harness.model import ModelFailed, ModelRequest
 from sessions.harness.request import build_request, max_tokens
 from sessions.harness.scripted_model.checks import signature
-from tests.sessions.harness.kit import payloads, types, within
+from tests.sessions.harness.kit import payloads, taken_in, types, within
 
 
 class Ear:
@@ -114,12 +115,11 @@ async def test_a_request_that_does_not_fit_is_told_from_a_wrong_one(
 
 
 async def test_a_longer_window_is_asked_for_in_a_header():
-    from sessions.harness.anthropic_model import _parameters
+    from sessions.harness.anthropic_model import beta_headers, body_of
 
     request = replace(asking("Hi"), model="claude-sonnet-4-5[1m]", speed="fast")
-    sent = _parameters(request)
-    assert sent["model"] == "claude-sonnet-4-5"
-    betas = sent["extra_headers"]["anthropic-beta"].split(",")
+    assert json.loads(body_of(request))["model"] == "claude-sonnet-4-5"
+    betas = beta_headers(request)["anthropic-beta"].split(",")
     assert betas == ["fast-mode-2026-02-01", "context-1m-2025-08-07"]
 
 
@@ -229,7 +229,7 @@ async def test_a_resolved_agent_s_model_becomes_the_request():
     turn = FakeTurn(agent=fake_agent(model=config, system="Be brief."))
     turn.system_notes = ["Files: a.txt"]
     turn.queue_message("Hello")
-    request = await build_request(turn, await turn.take_in())
+    request = await build_request(turn, await taken_in(turn))
     assert (request.effort, request.speed) == ("xhigh", "standard")
     assert request.thinking == {"type": "adaptive"}
     texts = [block["text"] for block in request.system]

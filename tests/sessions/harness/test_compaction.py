@@ -46,6 +46,7 @@ from tests.sessions.harness.kit import (
     payloads,
     reply,
     said,
+    taken_in,
     types,
     within,
 )
@@ -109,7 +110,7 @@ async def test_a_session_of_ten_times_the_window_runs_to_its_end(server, model, 
 async def test_the_scripted_model_refuses_what_its_window_does_not_hold(model):
     turn = FakeTurn(agent=small_agent(1_000))
     turn.queue_message("word " * 2_000)
-    request = await build_request(turn, await turn.take_in())
+    request = await build_request(turn, await taken_in(turn))
     with pytest.raises(
         Exception, match=r"prompt is too long: \d+ tokens > 1000 max"
     ) as e:

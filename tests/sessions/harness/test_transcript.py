@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 
 import pytest
@@ -13,13 +14,21 @@ from sessions.events import (
     UserInterrupt,
     UserMessage,
 )
+from sessions.harness.anthropic_model import body_of
 from sessions.harness.contract import ToolResult
 from sessions.harness.fake import FakeTurn
 from sessions.harness.loop import close_interrupted, run_turn
 from sessions.harness.request import build_request
 from sessions.harness.scripted_model.checks import check, signature
 from sessions.harness.transcript import EMPTY_MESSAGE, EMPTY_RESULT, fold
-from tests.sessions.harness.kit import DeterministicModel, calls, failure, reply, said
+from tests.sessions.harness.kit import (
+    DeterministicModel,
+    calls,
+    failure,
+    reply,
+    said,
+    taken_in,
+)
 
 PNG = {"type": "base64", "media_type": "image/png", "data": "iVBORw0KGgo="}
 
@@ -59,7 +68,7 @@ async def test_a_file_is_sent_with_its_bytes():
     ):
         source = {"type": "file", "file_id": file_id}
         turn.queue_message({"type": kind, "source": source})
-    request = await build_request(turn, await turn.take_in())
+    request = await build_request(turn, await taken_in(turn))
     image, document, gone = request.messages[0]["content"]
     assert image["source"] == {
         "type": "base64",
@@ -118,7 +127,7 @@ async def test_only_a_thought_is_followed_by_a_text_that_the_provider_accepts(tu
     turn.queue_message("Go")
     await run_turn(turn, DeterministicModel(reply([thought])))
     turn.queue_message("And?")
-    request = await build_request(turn, [*turn.log, *await turn.take_in()])
+    request = await build_request(turn, await taken_in(turn))
     check(body(request))
 
 
@@ -172,6 +181,8 @@ class RandomModel:
 
     async def stream(self, request, listener):
         check(body(request))
+        assert unmarked(request.messages) == flattened(fold(self.turn.log))
+        assert json.loads(body_of(request))["messages"] == request.messages
         self.seen.append(unmarked(request.messages))
         if self.dice.random() < 0.3:
             self.turn.queue_message(f"meanwhile {len(self.seen)}")
