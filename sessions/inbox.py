@@ -7,7 +7,7 @@ event that is refused takes the whole request with it.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from django.db import transaction
@@ -49,7 +49,8 @@ def receive(session: Session, drafts: Sequence[Draft]) -> list[Record]:
     mail = _Mail.of(session)
     _refuse_unanswering_system_text(mail.primary, drafts)
     sorted_in = [mail.sort(draft) for draft in drafts]
-    written = log.append(session.pk, sorted_in)
+    begun = _begin(mail.threads.values(), sorted_in)
+    written = log.append(session.pk, [*sorted_in, *begun])[: len(sorted_in)]
     _refuse_second_thoughts(sorted_in, written)
     _wake([*mail.threads.values()], written)
     transaction.on_commit(lambda: bus.wake_hosts(session.pk))
@@ -186,6 +187,21 @@ def _may_answer(call: Record, answer: Answer) -> bool:
 
 
 # Waking.
+
+
+def _begin(threads: Iterable[Thread], sent: Sequence[Draft]) -> list[Draft]:
+    """Start what rests and gets input, with the same append as that."""
+    awaited = {draft.thread_id for draft in sent if draft.payload.type in log.INPUT}
+    return [
+        told
+        for thread in threads
+        if thread.pk in awaited and _is_free(thread)
+        for told in lifecycle.start(thread)
+    ]
+
+
+def _is_free(thread: Thread) -> bool:
+    return thread.status == Status.IDLE and not lifecycle.waits_for_answers(thread)
 
 
 def _wake(threads: Sequence[Thread], written: Sequence[Record]) -> None:

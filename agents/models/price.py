@@ -81,14 +81,12 @@ class ModelPrice(models.Model):
     @classmethod
     def of(cls, model: str, prompt: int = 0) -> ModelPrice | None:
         """The line for a request to this model with so many tokens to read."""
-        lines = cls.objects.filter(Q(above_tokens=0) | Q(above_tokens__lt=prompt))
-        fitting = [line for line in lines if line.names(model)]
-        return max(fitting, key=lambda line: line._nearness, default=None)
-
-    def names(self, model: str) -> bool:
-        if self.model.endswith("*"):
-            return model.startswith(self.model[:-1])
-        return model == self.model
+        beginnings = [f"{model[:length]}*" for length in range(len(model) + 1)]
+        lines = cls.objects.filter(
+            Q(above_tokens=0) | Q(above_tokens__lt=prompt),
+            model__in=[model, *beginnings],
+        )
+        return max(lines, key=lambda line: line._nearness, default=None)
 
     @property
     def _nearness(self) -> tuple[int, bool, int]:
