@@ -10,11 +10,12 @@ from typing import Any
 FILE = "base-image.json"
 
 
-def write(home: Path, state: str, detail: str) -> None:
-    """`state` is building, ready or failed."""
+def write(home: Path, state: str, detail: str, *, image: str = "") -> None:
+    """`state` is building, ready or failed; `image` is the tag of what is ready."""
     path = home / FILE
     part = path.with_suffix(".part")
-    part.write_text(json.dumps({"state": state, "detail": detail, "at": time.time()}))
+    said = {"state": state, "detail": detail, "image": image, "at": time.time()}
+    part.write_text(json.dumps(said))
     # Root builds, and everybody else of the site only looks.
     part.chmod(0o644)
     part.replace(path)

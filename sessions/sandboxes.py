@@ -145,8 +145,17 @@ def spec_of(opened: Opened, image: str) -> SandboxSpec:
     )
 
 
-@cache
 def _base_image() -> str:
+    """As its builder said: to find out anew, pip and npm take seconds to answer.
+
+    A host that has just begun would keep the first call waiting that it takes over.
+    """
+    built: str = image_status.read(settings.AGENTSITE.home).get("image", "")
+    return built or _asked_base_image()
+
+
+@cache
+def _asked_base_image() -> str:
     conf = settings.AGENTSITE
     if conf.sandbox == "bubblewrap":
         return RemoteBoxes(conf.boxes_socket).base_image()

@@ -24,18 +24,17 @@ class Command(BaseCommand):
         home = conf.home
         write(home, "building", "looking whether the engine has it")
         try:
-            self._ensure(conf)
+            image = self._ensure(conf)
         except SandboxError as error:
             write(home, "failed", str(error))
             raise CommandError(str(error)) from error
-        write(home, "ready", "")
+        write(home, "ready", "", image=image)
 
-    def _ensure(self, conf: Conf) -> None:
+    def _ensure(self, conf: Conf) -> str:
         if conf.sandbox == "docker":
-            ensure_base_image(self._tell, engine_url=conf.engine_url)
-            return
+            return ensure_base_image(self._tell, engine_url=conf.engine_url)
         conf.boxes_folder.mkdir(exist_ok=True)
-        ensure_base_tree(
+        return ensure_base_tree(
             self._tell,
             trees=Trees(folder=conf.boxes_folder / "images"),
             work_dir=conf.boxes_folder,
