@@ -125,7 +125,7 @@ Q_CLUSTER = {
     "timeout": 86_400,
     "retry": 90_000,
     "recycle": 1_000_000,
-    "poll": 1,
+    "poll": 0,  # the broker waits by itself, and can be woken
     "save_limit": -1,
     "catch_up": False,
     "max_attempts": 5,

@@ -30,6 +30,7 @@ from pathlib import Path
 from typing import Any
 
 from django.conf import settings
+from django.db import transaction
 from django.utils import timezone
 from django.utils.module_loading import import_string
 from django_q import cluster as q2
@@ -40,11 +41,16 @@ from django_q.queues import Queue
 from django_q.signals import post_execute_in_worker, post_spawn
 from django_q.tasks import async_task
 
+from sessions.poke import Pokes, poke
+
 TURNS, JOBS = "default", "jobs"
 CLUSTERS = (TURNS, JOBS)
 PR_SET_PDEATHSIG = 1
 BUSY_PAUSE = 0.1
 HEARTBEAT_SECONDS = 1.0
+LOOK_SECONDS = 1.0
+"""How often a cluster looks for tasks that nobody woke it for: another machine's."""
+
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _starts: list[Callable[[], None]] = []
@@ -64,6 +70,7 @@ def enqueue(name: str, *args: object, cluster: str = JOBS) -> str:
     # A job that fails is done: q2's setting for it counts where the task is made, and
     # there the name of the cluster is another.
     task: str = async_task(name, *args, cluster=cluster, ack_failure=True)
+    transaction.on_commit(lambda: poke(_poked(cluster)))
     return task
 
 
@@ -114,6 +121,10 @@ def heartbeat(name: str) -> Path:
     """The file that a living cluster touches about every second."""
     folder: Path = settings.AGENTSITE.runtime_dir / "queues"
     return folder / name
+
+
+def _poked(name: str) -> Path:
+    return heartbeat(name).with_suffix(".poke")
 
 
 # Processes: none outlives its parent, and only the first one listens to SIGTERM.
@@ -258,6 +269,7 @@ class ReadyBroker(ORM):  # type: ignore[misc]
     """
 
     is_ready: Callable[[], bool] | None = None
+    pokes: Pokes | None = None
     _beaten = 0.0
 
     def dequeue(self) -> Any:
@@ -265,7 +277,10 @@ class ReadyBroker(ORM):  # type: ignore[misc]
         if self.is_ready is not None and not self.is_ready():
             time.sleep(BUSY_PAUSE)
             return None
-        return super().dequeue()
+        found = super().dequeue()
+        if not found and self.pokes is not None:
+            self.pokes.wait(LOOK_SECONDS)
+        return found
 
     def _beat(self) -> None:
         now = time.monotonic()
@@ -280,6 +295,7 @@ _original_push = q2.pusher
 def _push(task_queue: KillSafeQueue, event: Any, broker: ReadyBroker) -> None:
     heartbeat(QueueConf.CLUSTER_NAME).parent.mkdir(parents=True, exist_ok=True)
     broker.is_ready = task_queue.is_awaited
+    broker.pokes = Pokes(_poked(QueueConf.CLUSTER_NAME))
     _original_push(task_queue, event, broker)
 
 

@@ -6,8 +6,10 @@ import multiprocessing
 import signal
 
 import pytest
+from django.db import transaction
 
 from sessions import queue
+from sessions.poke import Pokes, poke
 from sessions.queue import KillSafeQueue, RecordLock, enqueue, keep_result
 
 fork = multiprocessing.get_context("fork")
@@ -142,3 +144,45 @@ def test_nothing_is_taken_while_no_worker_is_free(tmp_path, settings, monkeypatc
     assert OrmQ.objects.get().lock == taken_before
     broker.is_ready = lambda: True
     assert len(broker.dequeue()) == 1
+
+
+def nothing():
+    """A job."""
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_cluster_is_poked_once_a_task_is_there_to_be_taken(tmp_path, monkeypatch):
+    monkeypatch.setattr(queue, "heartbeat", lambda name: tmp_path / name)
+    pokes = Pokes(tmp_path / f"{queue.JOBS}.poke")
+    with transaction.atomic():
+        enqueue(f"{__name__}.nothing")
+        assert not pokes.wait(0)  # its row cannot be read yet
+    assert pokes.wait(0)
+    assert not pokes.wait(0)  # many pokes would be one
+    pokes.close()
+
+
+def test_a_poke_that_nobody_hears_is_no_fault(tmp_path):
+    poke(tmp_path / "nobody")
+    Pokes(tmp_path / "gone").close()
+    poke(tmp_path / "gone")
+
+
+def test_pokes_without_an_end_keep_nobody(tmp_path):
+    pokes = Pokes(tmp_path / "busy")
+    for _ in range(10_000):
+        poke(tmp_path / "busy")
+    assert pokes.wait(0)
+    assert not pokes.wait(0)
+    pokes.close()
+
+
+def test_a_broker_without_tasks_waits_for_a_poke(db, tmp_path):
+    broker = queue.ReadyBroker(queue.JOBS)
+    heartbeat = queue.heartbeat(queue.QueueConf.CLUSTER_NAME)
+    heartbeat.parent.mkdir(parents=True, exist_ok=True)
+    broker.pokes = Pokes(tmp_path / "jobs")
+    poke(tmp_path / "jobs")
+    assert not broker.dequeue()
+    assert not broker.pokes.wait(0)  # the poke was taken
+    broker.pokes.close()
