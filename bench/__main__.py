@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 
-from bench import append, crowd, idle, parse, steps, tools, turns
+from bench import append, crowd, idle, parse, rate, recovery, steps, tools, turns
 from bench.figures import Row, table
 from bench.site import Bench, bench_site
 
@@ -17,10 +17,14 @@ BENCHMARKS: dict[str, Benchmark] = {
     "fan-out": lambda bench: [append.fan_out(bench)],
     "turns": turns.measure,
     "parse": lambda bench: [parse.measure(bench)],
+    "rate": rate.appends,
+    "jobs": lambda bench: [rate.jobs(bench)],
     "tools": lambda bench: [tools.measure(bench)],
+    "recovery": recovery.measure,
     "steps": steps.measure,
     "crowd200": lambda bench: [crowd.measure(bench, 200)],
     "crowd500": lambda bench: [crowd.measure(bench, 500)],
+    "crowd1000": lambda bench: [crowd.measure(bench, 1_000)],
 }
 
 

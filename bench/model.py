@@ -2,8 +2,9 @@
 
 The last user text says what comes: `{"tokens": 20, "interval_ms": 50}`. The first token
 is `[request arrived, token sent]` in nanoseconds of the machine's monotonic clock.
-`{"calls": 20}` has it call bash so often, one call a reply, instead: the command ends in
-a comment with the same two times, and so begins the reply after the last call.
+`{"calls": 20, "sleep": 0}` has it call bash so often, one call a reply, instead: the
+command sleeps so many seconds and ends in a comment with the same two times; with them
+begins the reply after the last call.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import time
 from functools import cache
 
 ORDER = re.compile(rb'\{\\"tokens\\": (\d+), \\"interval_ms\\": (\d+)\}')
-CALLS = re.compile(rb'\{\\"calls\\": (\d+)\}')
+CALLS = re.compile(rb'\{\\"calls\\": (\d+), \\"sleep\\": (\d+)\}')
 HEAD = (
     b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n"
     b"transfer-encoding: chunked\r\nrequest-id: req_bench\r\n\r\n"
@@ -56,8 +57,8 @@ def order(tokens: int, interval_ms: int) -> str:
     return json.dumps({"tokens": tokens, "interval_ms": interval_ms})
 
 
-def calls(count: int) -> str:
-    return json.dumps({"calls": count})
+def calls(count: int, *, sleep: int = 0) -> str:
+    return json.dumps({"calls": count, "sleep": sleep})
 
 
 async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -69,7 +70,8 @@ async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
             arrived = time.monotonic_ns()
             if wanted := CALLS.findall(body):
                 done = body.count(b'"tool_result"')
-                _call(writer, arrived, int(wanted[-1]), done)
+                count, sleep = (int(each) for each in wanted[-1])
+                _call(writer, arrived, count - done, sleep)
             else:
                 await _reply(writer, arrived, body)
             await writer.drain()
@@ -86,6 +88,8 @@ async def _reply(writer: asyncio.StreamWriter, arrived: int, body: bytes) -> Non
         delay = begin + n * interval / 1000 - time.monotonic()
         if delay > 0:
             await asyncio.sleep(delay)
+        if writer.is_closing():  # whoever asked is dead
+            return
         if n == 0:
             writer.write(_event(_delta(f"[{arrived},{time.monotonic_ns()}]")))
         else:
@@ -93,14 +97,15 @@ async def _reply(writer: asyncio.StreamWriter, arrived: int, body: bytes) -> Non
     writer.write(_ending("end_turn"))
 
 
-def _call(writer: asyncio.StreamWriter, arrived: int, wanted: int, done: int) -> None:
+def _call(writer: asyncio.StreamWriter, arrived: int, left: int, sleep: int) -> None:
     stamp = f"[{arrived},{time.monotonic_ns()}]"
-    if done >= wanted:
+    if left <= 0:
         parts = [_event(BLOCK), _event(_delta(stamp)), _ending("end_turn")]
     else:
-        block = {"type": "tool_use", "id": f"toolu_{done}", "name": "bash", "input": {}}
+        block = {"type": "tool_use", "id": f"toolu_{left}", "name": "bash", "input": {}}
+        wait = f"sleep {sleep}" if sleep else "true"
         command = {"type": "input_json_delta"}
-        command["partial_json"] = json.dumps({"command": f"true # {stamp}"})
+        command["partial_json"] = json.dumps({"command": f"{wait} # {stamp}"})
         parts = [
             _event({**BLOCK, "content_block": block}),
             _event({"type": "content_block_delta", "index": 0, "delta": command}),

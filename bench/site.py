@@ -7,8 +7,10 @@ import contextlib
 import json
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import anthropic
@@ -43,6 +45,11 @@ class Bench:
     def send(self, session_id: str, message: str) -> None:
         self.client.beta.sessions.events.send(session_id, events=[said(message)])
 
+    def hosts(self) -> int:
+        """How many hosts say that they live."""
+        found = self.site.runtime_dir.glob("hosts/*.json")
+        return sum(_is_fresh(path) for path in found)
+
     def processes(self) -> list[psutil.Process]:
         found = []
         for pid in self.site.processes():
@@ -60,6 +67,13 @@ class Bench:
             with contextlib.suppress(psutil.NoSuchProcess):
                 total += each.memory_full_info().pss
         return total / 1e6
+
+
+def _is_fresh(path: Path) -> bool:
+    with contextlib.suppress(OSError, ValueError):
+        at: float = json.loads(path.read_text())["at"]
+        return time.clock_gettime(time.CLOCK_BOOTTIME) - at < 2
+    return False
 
 
 def said(text: str) -> dict[str, Any]:

@@ -20,8 +20,9 @@ PATIENCE = 20.0
 class PostgresServer:
     """Listens on a unix socket only, and may be killed and started again."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, durable: bool = False) -> None:
         self.folder = folder
+        self.durable = durable
         self.data = folder / "data"
         self.url = f"postgresql://postgres@{str(folder).replace('/', '%2F')}/postgres"
 
@@ -41,7 +42,8 @@ class PostgresServer:
                 time.sleep(0.1)
 
     def _start(self) -> None:
-        options = f"-k {self.folder} -c listen_addresses= -c fsync=off"
+        fsync = "on" if self.durable else "off"
+        options = f"-k {self.folder} -c listen_addresses= -c fsync={fsync}"
         log = str(self.folder / "log")
         self._control("start", "-w", "-o", options, "-l", log)
 
@@ -78,12 +80,12 @@ def as_postgres(*command: str) -> None:
 
 
 @contextlib.contextmanager
-def running_server() -> Iterator[PostgresServer]:
+def running_server(*, durable: bool = False) -> Iterator[PostgresServer]:
     folder = Path(tempfile.mkdtemp(prefix="agentsite-pg-"))
     folder.chmod(0o755)  # the site's own user connects through it
     if os.geteuid() == 0:
         shutil.chown(folder, "postgres")
-    server = PostgresServer(folder)
+    server = PostgresServer(folder, durable=durable)
     server.create()
     server.start()
     try:
