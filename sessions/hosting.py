@@ -11,6 +11,7 @@ import time
 
 from django.conf import settings
 
+import sessions.harness.anthropic_model  # noqa: F401 - before the fork: it is shared
 from sessions import queue
 from sessions.host import DRAIN_SECONDS, Database, Host
 from sessions.sandboxes import SiteHands

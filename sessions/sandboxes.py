@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 
@@ -28,13 +28,15 @@ from sandbox.images import base_image_tag
 from sandbox.places import shared_group
 from sandbox.spec import FileMount, Limits, SandboxSpec, SandboxStatus
 from sessions import images, keeping
-from sessions.harness.anthropic_model import AnthropicModel
 from sessions.harness.contract import Harness
 from sessions.harness.loop import run_turn
 from sessions.harness.model import Model
 from sessions.network import policy_for
 from sessions.opened import Opened
 from sessions.turn import Database
+
+if TYPE_CHECKING:
+    from sessions.harness.anthropic_model import AnthropicModel
 
 LOOK_SECONDS = 1.0
 PATIENCE = 60.0
@@ -174,6 +176,9 @@ def _why_no_base() -> str:
 
 
 def _model(*, scripted: bool) -> AnthropicModel:
+    # Only hosts need it: a job that removes a sandbox would take 90 MB more.
+    from sessions.harness.anthropic_model import AnthropicModel
+
     conf = settings.AGENTSITE
     if scripted:
         return AnthropicModel(base_url=conf.scripted_model_url, api_key="none")

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import signal
+import subprocess
+import sys
 
 import pytest
 from django.db import transaction
@@ -186,3 +189,14 @@ def test_a_broker_without_tasks_waits_for_a_poke(db, tmp_path):
     assert not broker.dequeue()
     assert not broker.pokes.wait(0)  # the poke was taken
     broker.pokes.close()
+
+
+def test_a_cluster_of_jobs_does_not_load_the_model_s_client():
+    """It is most of what a process of Agentsite takes, and jobs ask no model."""
+    program = (
+        "import django, sys; django.setup();"
+        " import sessions.queue, sessions.tasks;"
+        " sys.exit('anthropic' in sys.modules)"
+    )
+    environment = {**os.environ, "DJANGO_SETTINGS_MODULE": "agentsite.settings"}
+    subprocess.run([sys.executable, "-c", program], env=environment, check=True)

@@ -21,8 +21,10 @@ class Command(BaseCommand):
         if os.environ.get("Q_CLUSTER_NAME") != name:
             os.environ["Q_CLUSTER_NAME"] = name
             os.execv(sys.executable, [sys.executable, *sys.argv])  # noqa: S606
-        from sessions import hosting, queue
+        from sessions import queue
 
         if name == queue.TURNS:
+            from sessions import hosting
+
             hosting.host_turns()
         queue.run_cluster(name)
