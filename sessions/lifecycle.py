@@ -12,6 +12,7 @@ from enum import Enum, auto
 from typing import Any
 
 from django.db import transaction
+from django.db.models import Exists, F, OuterRef, Q
 from django.utils import timezone
 
 from sessions import asks, budgets, leases, log, usage
@@ -39,7 +40,7 @@ from sessions.harness.contract import (
     Ending,
     requires_action,
 )
-from sessions.harness.reply import error_result
+from sessions.harness.reply import closings, error_result
 from sessions.harness.standing import RESTS_WITHIN, failures
 from sessions.models import Event, Session, Status, Thread
 from sessions.models.session import WORKING
@@ -54,6 +55,11 @@ INTERRUPTED_ASK = (
 
 LIMITS = frozenset({"tool_use_limit_reached_error", "compaction_limit_reached_error"})
 """Errors after which a child thread is not gone on with."""
+
+GIVEN_UP = (
+    "The turn was given up on the platform's side before this call had its result; it "
+    "may have had effects. Look before you repeat it."
+)
 
 STARTS_ANEW = frozenset({"end_turn", "refusal"})
 """Endings after which waiting input opens the next turn by itself."""
@@ -370,13 +376,20 @@ def set_back(session_id: str, *, fence: int, fault: str) -> None:
         _append(primary, [_fault(session_id, fault, retry)], fence)
         for thread in working(threads_of(session_id)):
             if before >= FAULTS:
-                _append(thread, _rest_thread(thread, RETRIES_EXHAUSTED), fence)
+                _append(thread, _given_up(thread), fence)
             else:
                 reschedule(session_id, fence=fence, thread_id=thread.pk)
         if before >= FAULTS:
             leases.let_go(session_id)
         else:
             leases.put_off(session_id, fence=fence, seconds=2.0 ** (before + 1))
+
+
+def _given_up(thread: Thread) -> list[Draft]:
+    """Set a thread idle, and leave nothing of it open."""
+    records = log.records(thread.session_id, thread_id=thread.pk)
+    closed = [log.placed(thread, draft) for draft in closings(records, GIVEN_UP)]
+    return [*closed, *_rest_thread(thread, RETRIES_EXHAUSTED)]
 
 
 def _fault(session_id: str, fault: str, retry: str) -> Draft:
@@ -485,6 +498,35 @@ def forget(session_id: str) -> bool:
             return False
         Event.objects.filter(session=session_id).delete()
         Session.objects.filter(pk=session_id).delete()
+    return True
+
+
+# What should never be, and would stay for ever.
+
+
+def stale() -> list[str]:
+    """The sessions whose status is not what their threads amount to."""
+    working = Thread.objects.filter(session=OuterRef("pk"), status__in=WORKING)
+    idle_at_work = Exists(working) & Q(status=Status.IDLE)
+    working_at_rest = ~Exists(working) & Q(status__in=WORKING)
+    found = Session.objects.filter(idle_at_work | working_at_rest)
+    return list(found.values_list("pk", flat=True))
+
+
+def settle(session_id: str) -> bool:
+    """Give a session the status its threads amount to; false where it has that one.
+
+    Nobody else would: a host looks for what works, and finds nothing to do in it.
+    """
+    with transaction.atomic():
+        Session.objects.select_for_update().filter(pk=session_id).first()
+        primary = find_thread(session_id)
+        if not (told := _settle(primary.session)):
+            return False
+        # Whoever has it all the same can no longer write.
+        Session.objects.filter(pk=session_id).update(fence=F("fence") + 1)
+        leases.let_go(session_id)
+        _append(primary, told)
     return True
 
 

@@ -101,6 +101,14 @@ class Liveness:
         return _now() - self._locked_since > RELOCK_SECONDS
 
 
+def forget_dead() -> int:
+    """Remove the files of hosts of this machine that died; return how many."""
+    dead = [path for path in hosts_dir().glob("*.json") if not _is_locked(path)]
+    for path in dead:
+        path.unlink(missing_ok=True)
+    return len(dead)
+
+
 def alive() -> list[dict[str, Any]]:
     """The hosts of this machine that live and have moved lately."""
     return [

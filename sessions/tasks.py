@@ -12,7 +12,7 @@ from agents import files
 from agents.models import IdempotentAnswer
 from sandbox.base import Provider
 from sandbox.errors import SandboxError
-from sessions import builds, keeping
+from sessions import builds, keeping, lifecycle, liveness
 from sessions.models import Session
 from sessions.sandboxes import provider
 
@@ -41,6 +41,14 @@ def sweep() -> None:
     files.delete_expired()
     files.delete_left_behind(Session.objects.values("pk"))
     IdempotentAnswer.forget_old()
+
+
+def mend() -> None:
+    """Put right what no host would: wrong statuses, what dead hosts left behind."""
+    for session_id in lifecycle.stale():
+        if lifecycle.settle(session_id):
+            logger.warning("%s stood otherwise than its threads", session_id)
+    liveness.forget_dead()
 
 
 def stop_idle() -> None:

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import random
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Protocol, TypeVar
 
 from agents.ids import new_id
@@ -36,6 +37,7 @@ from sessions.harness.standing import (
     open_requests,
     requests_this_turn,
     started,
+    open_wait,
     unanswered,
 )
 from sessions.models import Thread
@@ -289,6 +291,11 @@ class HostedTurn:
         if open_requests(records):
             return "during a model request, which is made again"
         return "between two steps"
+
+    async def end_wait(self) -> None:
+        """Close what an earlier worker said it waits for: it waits no longer."""
+        if waiting := open_wait(await self.records()):
+            await self.emit(Draft(payload=replace(waiting, over=True)))
 
     async def stop_tools(self) -> None:
         """End the process trees of the calls that run, an earlier worker's too."""

@@ -85,7 +85,7 @@ class Turns:
         return await self._finish(ending, cut=False)
 
     async def _until_interrupted(self) -> Ending:
-        if await self._was_cut_before() or self._interrupted:
+        if await self._pick_up() or self._interrupted:
             raise _Cut
         agent = self.turn.agent
         harness = self._hands.harness(agent)
@@ -101,10 +101,16 @@ class Turns:
         finally:
             self._step = None
 
-    async def _was_cut_before(self) -> bool:
-        """Whether another host took a stop in and did not come to the end of it."""
+    async def _pick_up(self) -> bool:
+        """Go on from where another host left the thread.
+
+        True where it took a stop in and did not come to the end of it.
+        """
         looks, self._begun_before = self._begun_before, False
-        return looks and is_interrupted(await self.turn.records())
+        if not looks:
+            return False
+        await self.turn.end_wait()
+        return is_interrupted(await self.turn.records())
 
     async def _finish(self, ending: Ending, *, cut: bool) -> Finished:
         return await self._database(

@@ -20,8 +20,8 @@ from sessions.harness.history import History
 from sessions.harness.model import Model, ModelFailed
 from sessions.harness.question import next_question
 from sessions.harness.reply import (
+    closings,
     denial,
-    error_result,
     failure_drafts,
     lost_end,
     refused_as_too_long,
@@ -33,7 +33,6 @@ from sessions.harness.standing import (
     open_calls,
     open_requests,
     settled,
-    unanswered,
 )
 
 RETRY_SECONDS = (1, 2, 5, 15, 30, 60)
@@ -66,12 +65,7 @@ async def run_turn(turn: Turn, model: Model) -> Ending:
 
 async def close_interrupted(turn: Turn) -> None:
     """Leave nothing open after an interrupt. The model is not asked."""
-    records = await turn.records()
-    drafts = [
-        *(lost_end(start, turn.used.get(start)) for start in open_requests(records)),
-        *(error_result(call.id, INTERRUPTED) for call in unanswered(records)),
-    ]
-    if drafts:
+    if drafts := closings(await turn.records(), INTERRUPTED, turn.used):
         await turn.emit(*drafts)
 
 

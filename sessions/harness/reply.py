@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from sessions.events import (
@@ -15,12 +16,13 @@ from sessions.events import (
     Draft,
     ModelRequestEnd,
     Payload,
+    Record,
     SessionError,
 )
 from sessions.harness.contract import Turn
 from sessions.harness.model import CUT_SHORT, ModelFailed, Reply, Usage
 from sessions.harness.preview import Preview
-from sessions.harness.standing import OpenCall
+from sessions.harness.standing import OpenCall, open_requests, unanswered
 from sessions.harness.tools.policy import CUSTOM, Verdict, judge
 
 TOO_LONG = "too_long"
@@ -158,6 +160,21 @@ def denial(call: OpenCall) -> Draft:
     return error_result(
         call.call.id, f"A person denied this call; it was not run. {why}"
     )
+
+
+def closings(
+    records: Sequence[Record],
+    sentence: str,
+    used: Mapping[str, Usage] = MappingProxyType({}),
+) -> list[Draft]:
+    """Return the ends of whatever a thread has open; calls end with the sentence.
+
+    `used` is what open requests are known to have used.
+    """
+    return [
+        *(lost_end(start, used.get(start)) for start in open_requests(records)),
+        *(error_result(call.id, sentence) for call in unanswered(records)),
+    ]
 
 
 def error_result(tool_use_id: str, sentence: str) -> Draft:

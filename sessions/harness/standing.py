@@ -25,6 +25,7 @@ from sessions.events import (
     UserInterrupt,
     UserMessage,
     UserToolConfirmation,
+    Waiting,
 )
 from sessions.harness.contract import (
     BUDGET_REACHED,
@@ -119,6 +120,14 @@ def open_requests(records: Sequence[Record]) -> list[str]:
             case ModelRequestEnd(model_request_start_id=start):
                 started.pop(start, None)
     return list(started)
+
+
+def open_wait(records: Sequence[Record]) -> Waiting | None:
+    """Return the wait for something that is told of as going on, if one is."""
+    for record in reversed(records):
+        if isinstance(record.payload, Waiting):
+            return None if record.payload.over else record.payload
+    return None
 
 
 def is_interrupted(records: Sequence[Record]) -> bool:

@@ -10,7 +10,8 @@ from asgiref.sync import sync_to_async
 from django.db import OperationalError
 
 from sandbox.fake import FakeProvider
-from sessions import actions, leases
+from sessions import actions, leases, log
+from sessions.events import Draft, Waiting
 from sessions.host import Database, Host
 from sessions.hosting import HostThread
 from sessions.models import Session, Status
@@ -188,6 +189,21 @@ async def test_a_take_over_says_what_was_cut_and_what_it_cost(
     (recovery,) = await events(session, "agentsite.recovery")
     assert recovery.payload["cut"] == "between two steps"
     assert recovery.payload["seconds_lost"] >= 0
+
+
+async def test_what_a_dead_worker_said_it_waits_for_is_closed(
+    actor, agent, environment, hands
+):
+    session = await begin(actor, agent, environment, scripted({"say": "Hello."}))
+    ghost = f"{leases.boot_id()}:ghost:1"
+    (claim,) = await sync_to_async(leases.claim)(ghost, 1)
+    waiting = Draft(payload=Waiting(reason="Waiting for the base image"))
+    await sync_to_async(log.append)(session.pk, [waiting], fence=claim.fence)
+    await sync_to_async(leases.expire)([ghost])
+    async with hosting(hands):
+        await is_idle(session)
+    told = await events(session, "agentsite.waiting")
+    assert [event.payload["over"] for event in told] == [False, True]
 
 
 class FailingOnce(FakeHands):

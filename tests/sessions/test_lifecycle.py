@@ -6,9 +6,11 @@ import pytest
 
 from sessions import actions, leases, lifecycle, log
 from sessions.events import (
+    AgentToolUse,
     Draft,
     EventType,
     ModelRequestEnd,
+    ModelRequestStart,
     UserInterrupt,
     UserMessage,
 )
@@ -215,6 +217,47 @@ def test_a_fault_that_stays_ends_the_turn(held):
     held.refresh_from_db()
     assert held.status == Status.IDLE
     assert held.stop_reason == {"type": "retries_exhausted"}
+
+
+def test_a_turn_that_is_given_up_leaves_no_call_and_no_request_open(held):
+    call = AgentToolUse(name="bash", input={}, evaluated_permission="allow")
+    drafts = [Draft(payload=call), Draft(payload=ModelRequestStart())]
+    made, began = log.append(held.pk, drafts, fence=1)
+    for _ in range(lifecycle.FAULTS + 1):
+        Session.objects.update(retry_at=None, owner=HOST_A)
+        lifecycle.set_back(held.pk, fence=1, fault="KeyError")
+    result = Event.objects.get(session=held, type="agent.tool_result")
+    assert result.payload["tool_use_id"] == made.id
+    assert "may have had effects" in result.payload["content"][0]["text"]
+    end = Event.objects.get(session=held, type="span.model_request_end")
+    assert end.payload["model_request_start_id"] == began.id
+
+
+def stale(**fields):
+    Session.objects.update(**fields)
+    return lifecycle.stale()
+
+
+def test_a_session_stands_as_its_threads_do(held, session):
+    assert lifecycle.stale() == []
+    assert not lifecycle.settle(held.pk)
+
+
+def test_a_session_that_works_on_nothing_is_set_idle(session):
+    assert stale(status=Status.RUNNING, owner=HOST_A, fence=3) == [session.pk]
+    assert lifecycle.settle(session.pk)
+    session.refresh_from_db()
+    assert (session.status, session.owner, session.fence) == (Status.IDLE, "", 4)
+    assert session.stop_reason["type"] == "end_turn"
+    *_, last = Event.objects.filter(session=session).order_by("seq")
+    assert last.type == "session.status_idle"
+    assert lifecycle.stale() == []
+
+
+def test_a_session_that_rests_beside_a_thread_that_works_can_be_claimed_again(held):
+    assert stale(status=Status.IDLE, owner="") == [held.pk]
+    assert lifecycle.settle(held.pk)
+    assert [claim.session_id for claim in leases.claim(HOST_B, 1)] == [held.pk]
 
 
 def test_whoever_lost_the_lease_cannot_say_that_the_turn_failed(held):

@@ -35,6 +35,14 @@ def test_setting_the_clock_kills_nobody(host, monkeypatch):
     assert names() == [host.host]
 
 
+def test_files_of_the_dead_are_forgotten_and_those_of_the_living_kept(host):
+    left = liveness.hosts_dir() / "boot-gone.json"
+    left.write_text("{}")
+    assert liveness.forget_dead() == 1
+    assert not left.exists()
+    assert names() == [host.host]
+
+
 def test_a_host_that_ended_is_dead(host):
     other = Liveness(f"boot:{liveness.place()}:two")
     other.begin()

@@ -26,6 +26,7 @@ class Command(BaseCommand):
         # Asked for at once where one is wanted; this finds what a killed worker left.
         queue.every(1, "sessions.tasks.build_images")
         queue.every(720, "sessions.tasks.prune_images")
+        queue.every(1, "sessions.tasks.mend")
         if first := owner():
             conf.runtime_dir.mkdir(parents=True, exist_ok=True)
             write_secret(conf.runtime_dir / "login_link", login_link(conf, first))
