@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -100,11 +100,27 @@ def _requests(left: Left) -> Iterator[str]:
 def _rest(left: Left) -> Iterator[str]:
     if left.status not in {"idle", "terminated"}:
         yield f"it is still {left.status}"
-    elif left.status == "idle" and not (left.stop_reason or {}).get("type"):
-        yield "it is idle and says no reason"
+    elif left.status == "idle":
+        yield from _reason(left.stop_reason or {})
     for event in left.events:
         if event.position is None:
             yield f"{event.type} {event.id} was never taken in"
+
+
+def _reason(stop_reason: Mapping[str, Any]) -> Iterator[str]:
+    if not stop_reason.get("type"):
+        yield "it is idle and says no reason"
+    elif stop_reason["type"] == "requires_action" and not stop_reason.get("event_ids"):
+        yield "it waits and does not say for what"
+
+
+def strays(owners: Iterable[str], sessions: Collection[str]) -> list[str]:
+    """Return what is wrong with a site's containers, each given as its session."""
+    times = Counter(owners)
+    return [
+        *(f"{each} has {n} containers" for each, n in sorted(times.items()) if n > 1),
+        *(f"a container is left of {each}" for each in sorted({*times} - {*sessions})),
+    ]
 
 
 def _effects(left: Left, counted: Counter[str]) -> Iterator[str]:

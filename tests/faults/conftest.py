@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import pytest
 
-from tests.faults.records import Log
+from tests.faults.records import Log, check_site
 from tests.faults.stage import Stage
-from tests.plugins.site import running_site
+from tests.plugins.site import RunningSite, running_site
 from tests.site.conftest import agent, client, environment, new_session
 
 __all__ = ["agent", "client", "environment", "new_session"]
 
 EITHER = ["on_sqlite", pytest.param("on_postgres", marks=pytest.mark.postgres)]
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left_behind():
+    """After each test, on each site that runs: no process and no container of nobody."""
+    yield
+    for site in RunningSite.running:
+        check_site(site)
 
 
 @pytest.fixture

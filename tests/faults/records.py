@@ -9,8 +9,9 @@ from datetime import UTC, datetime
 
 import psycopg
 
-from tests.faults.checker import COUNTER, Event, Left, faults
+from tests.faults.checker import COUNTER, Event, Left, faults, strays
 from tests.site.conftest import bash, results, script
+from tests.site.processes import orphans
 
 MARK = "counted"
 READ_COUNTER = f"cat {COUNTER} 2>/dev/null | sed 's/^/{MARK} /'"
@@ -124,6 +125,16 @@ def counted(site, client, logs):
 def _last_counted(client, session_id):
     *_, text = results(client.beta.sessions.events.list(session_id))
     return [line.split()[1] for line in text.splitlines() if line.startswith(MARK)]
+
+
+def check_site(site):
+    """What runs now is needed by somebody: processes and containers."""
+    site.wait(lambda: orphans(site) == [])
+    owners = [each.labels["agentsite.session"] for each in site.containers()]
+    known = rows(
+        site, "SELECT id FROM agent_sessions_session WHERE archived_at IS NULL"
+    )
+    assert strays(owners, {id for (id,) in known}) == []
 
 
 def check_all(site, client, logs):

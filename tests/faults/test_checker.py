@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.faults.checker import Event, Left, count, faults
+from tests.faults.checker import Event, Left, count, faults, strays
 
 
 def event(type, seq, position=0, id="", **payload):
@@ -101,6 +101,7 @@ def test_it_sees_a_model_request_without_an_end():
     [
         ({"status": "running"}, "still running"),
         ({"stop_reason": None}, "says no reason"),
+        ({"stop_reason": {"type": "requires_action"}}, "does not say for what"),
     ],
 )
 def test_it_sees_a_session_that_does_not_rest(fields, said):
@@ -128,3 +129,9 @@ def test_it_sees_a_success_that_had_no_effect():
 def test_a_call_of_unknown_outcome_may_have_happened_or_not(counted):
     unknown = event("agent.tool_result", 7, tool_use_id="call", is_error=True)
     assert faults(doctored(unknown, without=[7]), counted) == []
+
+
+def test_it_sees_containers_of_nobody_and_second_ones():
+    assert strays(["a", "b"], {"a", "b", "c"}) == []
+    assert strays(["a", "a"], {"a"}) == ["a has 2 containers"]
+    assert strays(["a", "b"], {"a"}) == ["a container is left of b"]

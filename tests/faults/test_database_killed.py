@@ -23,7 +23,7 @@ class Writer(threading.Thread):
     def __init__(self, stage, log):
         super().__init__(daemon=True)
         self.stage, self.log = stage, log
-        self.acknowledged, self.refused = [], []
+        self.acknowledged, self.refused, self.statuses = [], [], set()
         self.over = threading.Event()
 
     def run(self):
@@ -33,8 +33,9 @@ class Writer(threading.Thread):
             text = f"message {number}"
             try:
                 self.stage.send(self.log, message(text))
-            except (anthropic.APIConnectionError, anthropic.InternalServerError):
+            except anthropic.InternalServerError as refusal:
                 self.refused.append(text)
+                self.statuses.add(refusal.status_code)
             else:
                 self.acknowledged.append(text)
 
@@ -70,6 +71,9 @@ def test_what_was_acknowledged_outlives_the_database(on_postgres, postgres, end)
         )
     wait_until_all_idle(stage.site)
     for writer in writers:
+        assert writer.statuses == {503}
+        recoveries = writer.log.events("agentsite.recovery")
+        assert not any(event.payload.get("cut") for event in recoveries)
         stored = texts_of(writer.log)
         assert len(stored) == len(set(stored))
         assert set(writer.acknowledged) <= set(stored)

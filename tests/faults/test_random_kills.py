@@ -9,10 +9,9 @@ import uuid
 import pytest
 
 from tests.faults.checker import count
-from tests.faults.records import check_all, wait_until_all_idle
+from tests.faults.records import check_all, check_site, wait_until_all_idle
 from tests.faults.stage import Killer, say
 from tests.site.conftest import bash, message
-from tests.site.processes import orphans
 
 pytestmark = [pytest.mark.site, pytest.mark.docker]
 
@@ -54,13 +53,5 @@ def survive(stage, *, sessions, seconds, calls):
     check_all(stage.site, stage.client, logs)
     for log in logs:
         assert len(log.events("user.message")) == 3  # one more had it read its counter
-    assert orphans(stage.site) == []
+    check_site(stage.site)
     say(f"{sum(len(log.events('agentsite.recovery')) for log in logs)} recoveries")
-    check_containers(stage.site, logs)
-
-
-def check_containers(site, logs):
-    """No session has two, and none belongs to nobody."""
-    found = [each.labels["agentsite.session"] for each in site.containers()]
-    assert len(found) == len(set(found))
-    assert {log.session_id for log in logs} <= set(found)

@@ -17,6 +17,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from typing import ClassVar
 
 import docker
 import pytest
@@ -32,6 +33,8 @@ PR_SET_PDEATHSIG = 1
 
 class RunningSite:
     """Two supervisors on one home, so that workers can stop and start by themselves."""
+
+    running: ClassVar[list[RunningSite]] = []
 
     def __init__(self, home: Path, **environment: str) -> None:
         self.home = home
@@ -97,7 +100,7 @@ class RunningSite:
 
     def remove(self) -> None:
         """Remove what a stopped site keeps: its folders, volumes and images."""
-        with engine() as client:
+        with self.engine() as client:
             for volume in client.volumes.list(filters=self._labelled):
                 volume.remove(force=True)
             for image in client.images.list(
@@ -108,8 +111,17 @@ class RunningSite:
         shutil.rmtree(self.home, ignore_errors=True)
 
     def containers(self) -> list:
-        with engine() as client:
+        with self.engine() as client:
             return client.containers.list(all=True, filters=self._labelled)
+
+    @contextlib.contextmanager
+    def engine(self) -> Iterator[docker.DockerClient]:
+        """The engine that runs this site's sandboxes."""
+        client = docker.from_env(environment=self.environment)
+        try:
+            yield client
+        finally:
+            client.close()
 
     @property
     def name(self) -> str:
@@ -187,15 +199,6 @@ class RunningSite:
         return [pid for pid in all_pids() if mark in environment_of(pid)]
 
 
-@contextlib.contextmanager
-def engine() -> Iterator[docker.DockerClient]:
-    client = docker.from_env()
-    try:
-        yield client
-    finally:
-        client.close()
-
-
 def end_with_tests() -> None:
     """A test run that is killed stops its sites as Ctrl-C would."""
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
@@ -243,12 +246,14 @@ def new_home() -> Path:
 
 
 @contextlib.contextmanager
-def running_site(**environment: str) -> Iterator[RunningSite]:
-    site = RunningSite(new_home(), **environment)
+def running_site(home: Path | None = None, **environment: str) -> Iterator[RunningSite]:
+    site = RunningSite(home or new_home(), **environment)
     try:
         site.start()
+        site.running.append(site)
         yield site
     finally:
+        site.running[:] = [each for each in site.running if each is not site]
         site.stop()
         site.remove()
 
