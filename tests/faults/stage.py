@@ -6,12 +6,14 @@ import contextlib
 import os
 import random
 import signal
+import subprocess
 import sys
 import threading
 import uuid
 
 import anthropic
 
+from agentsite.conf import ROOT
 from tests.faults.records import Log
 from tests.site.conftest import script
 from tests.site.processes import children_of, is_alive, process_of
@@ -61,6 +63,23 @@ class Stage:
             return False
 
         self.site.wait(taken)
+
+    def inside(self, program, *arguments):
+        """Run one of the programs of `inside` as a process of the site."""
+        return subprocess.run(
+            [
+                sys.executable,
+                "-m",
+                "tests.faults.inside",
+                program,
+                *map(str, arguments),
+            ],
+            cwd=ROOT,
+            env=self.site.environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
 
     def host_of(self, log):
         """The process that holds a session now, once there is one."""
