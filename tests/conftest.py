@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-pytest_plugins = ["tests.plugins.postgres", "tests.plugins.site"]
+pytest_plugins = [
+    "tests.plugins.postgres",
+    "tests.plugins.site",
+    "tests.plugins.engine",
+]
 
 
 @pytest.fixture(scope="session")
