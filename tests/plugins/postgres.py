@@ -20,9 +20,12 @@ PATIENCE = 20.0
 class PostgresServer:
     """Listens on a unix socket only, and may be killed and started again."""
 
-    def __init__(self, folder: Path, *, durable: bool = False) -> None:
+    def __init__(
+        self, folder: Path, *, durable: bool = False, **environment: str
+    ) -> None:
         self.folder = folder
         self.durable = durable
+        self.environment = environment
         self.data = folder / "data"
         self.url = f"postgresql://postgres@{str(folder).replace('/', '%2F')}/postgres"
 
@@ -58,7 +61,8 @@ class PostgresServer:
         return int((self.data / "postmaster.pid").read_text().split()[0])
 
     def _control(self, *arguments: str) -> None:
-        as_postgres(program("pg_ctl"), "-D", str(self.data), *arguments)
+        command = (program("pg_ctl"), "-D", str(self.data), *arguments)
+        as_postgres(*command, **self.environment)
 
 
 def program(name: str) -> str:
@@ -70,22 +74,30 @@ def program(name: str) -> str:
     return found
 
 
-def as_postgres(*command: str) -> None:
+def as_postgres(*command: str, **environment: str) -> None:
     """PostgreSQL refuses to run as root."""
     if os.geteuid() == 0:
         command = ("runuser", "-u", "postgres", "--", *command)
     subprocess.run(
-        command, check=True, capture_output=True, text=True, cwd="/", timeout=60
+        command,
+        check=True,
+        capture_output=True,
+        text=True,
+        cwd="/",
+        timeout=60,
+        env={**os.environ, **environment},
     )
 
 
 @contextlib.contextmanager
-def running_server(*, durable: bool = False) -> Iterator[PostgresServer]:
+def running_server(
+    *, durable: bool = False, **environment: str
+) -> Iterator[PostgresServer]:
     folder = Path(tempfile.mkdtemp(prefix="agentsite-pg-"))
     folder.chmod(0o755)  # the site's own user connects through it
     if os.geteuid() == 0:
         shutil.chown(folder, "postgres")
-    server = PostgresServer(folder, durable=durable)
+    server = PostgresServer(folder, durable=durable, **environment)
     server.create()
     server.start()
     try:
