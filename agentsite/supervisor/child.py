@@ -9,7 +9,7 @@ import os
 import signal
 import sys
 import time
-from asyncio.subprocess import DEVNULL, PIPE, STDOUT, Process
+from asyncio.subprocess import DEVNULL, STDOUT, Process
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -54,11 +54,11 @@ class Child:
 
     async def run_once(self) -> int:
         """Run until it ends; return its exit code. Nothing of its group is left."""
-        self._process = await self._spawn()
+        self._process, output = await self._spawn()
         pid = self._process.pid
         self._leftovers.remember(self.command.name, pid)
         try:
-            await self._show(self._process)
+            await self._show(self._process, output)
             return await self._process.wait()
         finally:
             _signal_group(pid, signal.SIGKILL)
@@ -101,19 +101,32 @@ class Child:
         if self.pid:
             _signal_group(self.pid, signal.SIGKILL)
 
-    async def _spawn(self) -> Process:
-        return await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-IS",
-            str(LAUNCH),
-            json.dumps(self._order()),
-            stdin=DEVNULL,
-            stdout=PIPE,
-            stderr=STDOUT,
-            cwd=ROOT,
-            env={**os.environ, "PYTHONUNBUFFERED": "1", **self.command.environment},
-            start_new_session=True,
-        )
+    async def _spawn(self) -> tuple[Process, int]:
+        """Start it; return it and the end of a pipe from which its words are read.
+
+        With a pipe of asyncio's own, waiting for the process would be waiting for
+        whoever else has that pipe open, too.
+        """
+        output, words = os.pipe()
+        try:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-IS",
+                str(LAUNCH),
+                json.dumps(self._order()),
+                stdin=DEVNULL,
+                stdout=words,
+                stderr=STDOUT,
+                cwd=ROOT,
+                env={**os.environ, "PYTHONUNBUFFERED": "1", **self.command.environment},
+                start_new_session=True,
+            )
+        except BaseException:
+            os.close(output)
+            raise
+        finally:
+            os.close(words)
+        return process, output
 
     def _order(self) -> dict[str, object]:
         return {
@@ -123,17 +136,27 @@ class Child:
             **self.command.identity.order(),
         }
 
-    async def _show(self, process: Process) -> None:
-        """Pass its lines on until its output closes or it ends."""
-        assert process.stdout is not None
-        reader = asyncio.create_task(self._read(process.stdout))
+    async def _show(self, process: Process, output: int) -> None:
+        """Pass its lines on until it ends."""
+        reader = asyncio.create_task(self._read(output))
         await process.wait()
         # A grandchild may hold the pipe open: what it says later is not waited for.
         await asyncio.wait({reader}, timeout=0.2)
         reader.cancel()
         await asyncio.wait({reader})
 
-    async def _read(self, stream: asyncio.StreamReader) -> None:
+    async def _read(self, output: int) -> None:
+        loop = asyncio.get_running_loop()
+        stream = asyncio.StreamReader()
+        transport, _ = await loop.connect_read_pipe(
+            lambda: asyncio.StreamReaderProtocol(stream), os.fdopen(output, "rb", 0)
+        )
+        try:
+            await self._read_lines(stream)
+        finally:
+            transport.close()
+
+    async def _read_lines(self, stream: asyncio.StreamReader) -> None:
         rest = b""
         while chunk := await stream.read(65_536):
             *lines, rest = (rest + chunk).split(b"\n")

@@ -84,6 +84,15 @@ async def test_a_killed_child_is_started_again(start, terminal):
     assert any("was ended by SIGKILL" in line for line in terminal.lines)
 
 
+async def test_a_killed_child_is_missed_while_what_it_started_holds_its_output(
+    start, terminal
+):
+    child = start("sleep 100 & echo began; wait")
+    await terminal.hears("began")
+    os.kill(child.pid, signal.SIGKILL)
+    await terminal.hears("began", times=2)
+
+
 async def test_a_stopped_child_stays_away(start, terminal):
     child = start(
         "trap 'echo bye; exit 0' TERM; echo began; while :; do sleep 0.05; done"
@@ -108,6 +117,7 @@ async def test_what_a_child_started_ends_with_it(start, terminal):
     grandchild = int(terminal.lines[0])
     await child.stop()
     await gone(grandchild)
+    assert terminal.lines == [str(grandchild)]  # not a word of a grace that ran out
 
 
 async def test_a_line_without_end_is_shown_in_parts(start, terminal):
