@@ -24,6 +24,7 @@ SUITES = (
     "tests/sessions/test_budget_pause.py",
     "tests/sessions/test_usage.py",
     "tests/sessions/test_leases.py",
+    "tests/sessions/test_liveness.py",
     "tests/sessions/test_host.py",
     "tests/sessions/test_host_faults.py",
     "tests/sessions/test_races.py",

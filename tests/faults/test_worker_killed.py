@@ -9,6 +9,7 @@ import time
 
 import pytest
 
+from sessions.leases import LEASE_SECONDS
 from tests.site.conftest import bash, results, script
 from tests.site.processes import holders, is_alive, process_of
 
@@ -46,6 +47,8 @@ def test_a_reply_cut_off_by_a_killed_worker_is_asked_again(site, new_session, lo
     assert (cut.payload["is_error"], whole.payload["is_error"]) == (True, False)
     (recovery,) = log.events("agentsite.recovery")
     assert "model request" in recovery.payload["cut"]
+    # Found dead by its lock: nobody waited until its lease was over.
+    assert recovery.payload["seconds_lost"] < LEASE_SECONDS
     _, again = log.events("span.model_request_start")
     say(f"asked again {again.at - killed:.2f} s after kill -9 in a model stream")
     say(f"the log says {recovery.payload['seconds_lost']} s were lost")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 import pytest
+from django.db import connection
 
 from sessions import liveness
 from sessions.liveness import Liveness
@@ -49,3 +50,14 @@ def test_a_host_that_ended_is_dead(host):
     other.end()
     assert names() == [host.host]
     assert host.is_dead(other.host)
+
+
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite is one machine")
+def test_a_host_of_another_machine_may_take_its_lock_anew_before_it_is_called_dead(
+    host, monkeypatch
+):
+    elsewhere = "boot:elsewhere:one"
+    assert not host.is_dead(elsewhere)
+    now = liveness._now()
+    monkeypatch.setattr(liveness, "_now", lambda: now + liveness.RELOCK_SECONDS + 1)
+    assert host.is_dead(elsewhere)
