@@ -13,7 +13,7 @@ from tests.site.conftest import script
 pytestmark = pytest.mark.site
 
 CLAIMANTS = 3
-CLAIMS = 120
+CLAIMS = 60
 MANY = 40
 
 

@@ -57,7 +57,11 @@ def clock():
 
 
 @pytest.mark.parametrize(
-    "database", ["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)]
+    "database",
+    [
+        pytest.param("sqlite", marks=pytest.mark.soak),  # its lease clock has no hands
+        pytest.param("postgres", marks=pytest.mark.postgres),
+    ],
 )
 def test_a_clock_that_is_set_by_an_hour_and_back_moves_no_session(clock, database):
     if database == "sqlite":

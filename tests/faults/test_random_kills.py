@@ -31,7 +31,7 @@ def steps(number):
 
 
 def test_random_kills_lose_nothing_and_repeat_nothing(stage):
-    survive(stage, sessions=12, seconds=15, calls=14)
+    survive(stage, sessions=8, seconds=10, calls=10)
 
 
 @pytest.mark.soak
