@@ -35,9 +35,9 @@ from sessions.harness.history import History
 from sessions.harness.model import Usage
 from sessions.harness.standing import (
     open_requests,
+    open_wait,
     requests_this_turn,
     started,
-    open_wait,
     unanswered,
 )
 from sessions.models import Thread
