@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import mimetypes
 import os
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -22,6 +23,8 @@ from agents.lookup import find, rows
 from agents.models import Act, File, Workspace
 
 UNKNOWN_TYPE = "application/octet-stream"
+LONGEST_PATH = 1024
+ABANDONED_SECONDS = 24 * 3600
 MB = 1024 * 1024
 GB = 1024 * MB
 
@@ -49,6 +52,38 @@ class Room:
                 " delete files that are not needed any more",
                 details={"error_code": "storage_limit_reached"},
             )
+
+
+class Incoming:
+    """Bytes on their way in: on the disk, and in no row yet."""
+
+    def __init__(self, room: Room) -> None:
+        folder: Path = settings.AGENTSITE.home / "files" / "incoming"
+        folder.mkdir(parents=True, exist_ok=True)
+        self.path = folder / new_id("file")
+        self.size = 0
+        self._room = room
+        self._digest = hashlib.sha256()
+        self._out = self.path.open("xb")
+
+    def write(self, chunk: bytes) -> None:
+        """Take more. Raises TooLarge or InvalidRequest where there is no room."""
+        self.size += len(chunk)
+        self._room.refuse(self.size)
+        self._out.write(chunk)
+        self._digest.update(chunk)
+
+    @property
+    def sha256(self) -> str:
+        return self._digest.hexdigest()
+
+    def close(self) -> None:
+        self._out.close()
+
+    def discard(self) -> None:
+        """Forget what came in, unless it was adopted."""
+        self._out.close()
+        self.path.unlink(missing_ok=True)
 
 
 def upload(
@@ -82,32 +117,60 @@ def store(
     expires_at: datetime | None = None,
 ) -> File:
     """Write the bytes, then the row: a row never points at nothing."""
+    incoming = Incoming(room(workspace.pk))
+    try:
+        for chunk in chunks:
+            incoming.write(chunk)
+        incoming.close()
+        return adopt(
+            incoming,
+            workspace_id=workspace.pk,
+            filename=filename,
+            mime_type=mime_type,
+            scope_id=scope_id,
+            downloadable=downloadable,
+            expires_at=expires_at,
+        )
+    finally:
+        incoming.discard()
+
+
+def adopt(
+    incoming: Incoming,
+    *,
+    workspace_id: str,
+    filename: str,
+    mime_type: str = "",
+    **fields: Any,
+) -> File:
+    """Make a row of bytes that have come in whole; other fields are the row's."""
     name = safe_name(filename)
     file = File(
         id=new_id("file"),
-        workspace=workspace,
+        workspace_id=workspace_id,
         filename=name,
         mime_type=mime_type or mimetypes.guess_type(name)[0] or UNKNOWN_TYPE,
-        scope_id=scope_id,
-        downloadable=downloadable,
-        expires_at=expires_at,
+        size_bytes=incoming.size,
+        sha256=incoming.sha256,
+        **fields,
     )
-    file.size_bytes, file.sha256 = _write(file.path, chunks, _room(workspace))
+    file.path.parent.mkdir(parents=True, exist_ok=True)
+    incoming.path.replace(file.path)
     file.save(force_insert=True)
     return file
 
 
-def _room(workspace: Workspace) -> Room:
+def room(workspace_id: str) -> Room:
     """What one more file may hold."""
     conf = settings.AGENTSITE
-    left = conf.files_gb * GB - used_bytes(workspace)
+    left = conf.files_gb * GB - used_bytes(workspace_id)
     return Room(most=conf.file_mb * MB, left=left)
 
 
-def used_bytes(workspace: Workspace) -> int:
+def used_bytes(workspace_id: str) -> int:
     """What counts: uploads and what sessions put out, not the copies they mount."""
     counted = Q(scope_id="") | Q(downloadable=True)
-    found = File.objects.filter(counted, workspace=workspace)
+    found = File.objects.filter(counted, workspace=workspace_id)
     return found.aggregate(sum=Sum("size_bytes"))["sum"] or 0
 
 
@@ -179,6 +242,14 @@ def delete_expired() -> None:
         remove(file)
 
 
+def delete_abandoned() -> None:
+    """Remove what was coming in when its process died."""
+    folder: Path = settings.AGENTSITE.home / "files" / "incoming"
+    for path in folder.glob("*"):
+        if path.stat().st_mtime < time.time() - ABANDONED_SECONDS:
+            path.unlink(missing_ok=True)
+
+
 def delete_left_behind(living: QuerySet[Any, Any]) -> None:
     """Remove files of sessions that are gone: their deletion was cut off midway."""
     scoped = File.objects.exclude(scope_id="").exclude(scope_id__in=living)
@@ -200,19 +271,3 @@ def remove(file: File) -> None:
     path = file.path
     file.delete()
     path.unlink(missing_ok=True)
-
-
-def _write(path: Path, chunks: Iterable[bytes], room: Room) -> tuple[int, str]:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    digest, size = hashlib.sha256(), 0
-    try:
-        with path.open("xb") as out:
-            for chunk in chunks:
-                size += len(chunk)
-                room.refuse(size)
-                out.write(chunk)
-                digest.update(chunk)
-    except BaseException:
-        path.unlink(missing_ok=True)
-        raise
-    return size, digest.hexdigest()

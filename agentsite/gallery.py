@@ -114,6 +114,23 @@ STORY: list[tuple[str, dict[str, Any]]] = [
     ("agentsite.recovery", {"calls": [{"name": "bash", "outcome": "unknown"}]}),
     ("agentsite.results_trimmed", {"through": 21, "results": 9, "tokens": 41_000}),
     (
+        "agentsite.outputs_captured",
+        {
+            "files": [
+                {
+                    "id": "file_1",
+                    "path": "report/november.csv",
+                    "size_bytes": 18_400,
+                    "mime_type": "text/csv",
+                }
+            ],
+            "left_out": [
+                {"path": "raw.bin", "reason": "the file is larger than 500 MB"}
+            ],
+            "left_out_count": 1,
+        },
+    ),
+    (
         "agentsite.resources_changed",
         {
             "by": "Alice",

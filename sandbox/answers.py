@@ -6,10 +6,12 @@ import binascii
 import math
 from typing import Any
 
-from sandbox.spec import Running, ToolOutcome
+from sandbox.spec import FoundFile, Listing, Running, ToolOutcome
 
 BLOCKS = 16
 TEXT_CHARACTERS = 400_000
+PATH_CHARACTERS = 4096
+MARK_CHARACTERS = 100
 MEDIA = {
     "image": frozenset({"image/png", "image/jpeg", "image/gif", "image/webp"}),
     "document": frozenset({"application/pdf"}),
@@ -79,6 +81,31 @@ def spilled(value: Any) -> str | None:
     if not isinstance(value, str) or len(value) > 4096:
         raise Forged("the path of its whole output is not a path")
     return storable(value)
+
+
+def listing_in(answer: dict[str, Any], most: int) -> Listing:
+    """Return the files an answer lists, or raise Forged."""
+    files = answer.get("files")
+    if not isinstance(files, list) or len(files) > most:
+        raise Forged("it lists no files, or more than were asked for")
+    return Listing(
+        files=tuple(found(one) for one in files), more=answer.get("more") is not False
+    )
+
+
+def found(one: Any) -> FoundFile:
+    if not isinstance(one, dict):
+        raise Forged("a file in it is not an object")
+    path, size, mark = one.get("path"), one.get("size"), one.get("mark")
+    if not isinstance(path, str) or not 0 < len(path) <= PATH_CHARACTERS:
+        raise Forged("a file in it has no path")
+    if path.startswith("/") or {"", ".", ".."} & {*path.split("/")} or "\0" in path:
+        raise Forged("a path in it is not one below the folder")
+    if type(size) is not int or not 0 <= size < 2**63:
+        raise Forged("a file in it has no size")
+    if not isinstance(mark, str) or len(mark) > MARK_CHARACTERS:
+        raise Forged("a file in it has no mark")
+    return FoundFile(path=path, label=storable(path), size=size, mark=storable(mark))
 
 
 def seconds(value: Any) -> float:

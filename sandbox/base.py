@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any, Protocol
 
-from sandbox.spec import Origin, Running, SandboxSpec, SandboxStatus, ToolOutcome
+from sandbox.spec import (
+    Listing,
+    Origin,
+    Running,
+    SandboxSpec,
+    SandboxStatus,
+    ToolOutcome,
+)
 
 
 class Sandbox(Protocol):
@@ -36,6 +43,15 @@ class Sandbox(Protocol):
 
     async def read(self, path: str) -> bytes:
         """Return a file's bytes. Raises FileUnavailable."""
+
+    def pieces(self, path: str) -> AsyncIterator[bytes]:
+        """Yield a file's bytes, however many there are. Raises FileUnavailable."""
+
+    async def files_below(self, path: str, most: int) -> Listing:
+        """Return the plain files below a folder; links are neither shown nor followed.
+
+        Raises FileUnavailable where the answer makes no sense.
+        """
 
     async def write(self, path: str, data: bytes) -> None:
         """Write a file whole, its parents too. Raises FileUnavailable."""
@@ -66,6 +82,9 @@ class Provider(Protocol):
         named any more, in the sandbox that runs.
         Raises ImageMissing or ProvisionFailed.
         """
+
+    async def find(self, session_id: str) -> Sandbox | None:
+        """Return the session's sandbox if it runs; start none."""
 
     async def status(self, session_id: str) -> SandboxStatus: ...
 

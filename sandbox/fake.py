@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import hashlib
 import io
 import posixpath
 import re
@@ -29,6 +30,8 @@ from sandbox.places import sources, under_uploads
 from sandbox.spec import (
     HOME,
     WORKSPACE,
+    FoundFile,
+    Listing,
     Origin,
     Running,
     SandboxSpec,
@@ -81,6 +84,13 @@ class FakeProvider:
             return Found.NEW
         self.files[spec.session_id] = unpacked(spec.snapshot)
         return Found.RESTORED
+
+    async def find(self, session_id: str) -> FakeSandbox | None:
+        machine = self.machines.get(session_id)
+        if machine is None:
+            return None
+        origin = Origin(provider=self.name, files=Found.RUNNING)
+        return FakeSandbox(session_id, machine, origin, self.used)
 
     async def status(self, session_id: str) -> SandboxStatus:
         if session_id in self.machines:
@@ -202,6 +212,24 @@ class FakeSandbox:
                 f"{path} in sandbox {self.session_id} is refused: it does not exist."
             )
         return data
+
+    async def pieces(self, path: str) -> AsyncIterator[bytes]:
+        yield await self.read(path)
+
+    async def files_below(self, path: str, most: int) -> Listing:
+        self._refuse_lost()
+        folder = f"{placed(path)}/"
+        found = [
+            FoundFile(
+                path=name.removeprefix(folder),
+                label=name.removeprefix(folder),
+                size=len(data),
+                mark=hashlib.sha256(data).hexdigest(),
+            )
+            for name, data in sorted(self.machine.files.items())
+            if name.startswith(folder)
+        ]
+        return Listing(files=tuple(found[:most]), more=len(found) > most)
 
     async def write(self, path: str, data: bytes) -> None:
         self._refuse_lost()

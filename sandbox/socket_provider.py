@@ -21,6 +21,7 @@ from sandbox.socket_sandbox import SocketSandbox
 from sandbox.spec import (
     FileMount,
     Files,
+    Limits,
     NetworkPolicy,
     Origin,
     SandboxSpec,
@@ -144,6 +145,13 @@ class SocketProvider:
     def _pack(self, session_id: str, path: Path) -> None:
         archive.write(path, self.engine.pack(session_id))
 
+    async def find(self, session_id: str) -> SocketSandbox | None:
+        sandbox = self._sandbox(session_id, Limits())
+        if await answers(sandbox):
+            return sandbox
+        await sandbox.close()
+        return None
+
     async def status(self, session_id: str) -> SandboxStatus:
         state = await self._in_thread(self.engine.state, session_id)
         if state == "running":
@@ -173,7 +181,7 @@ class SocketProvider:
 
     async def _running(self, spec: SandboxSpec) -> SocketSandbox:
         await self._prepare(spec)
-        sandbox = self._sandbox(spec)
+        sandbox = self._sandbox(spec.session_id, spec.limits)
         if await answers(sandbox):
             return sandbox
         await sandbox.close()
@@ -218,10 +226,10 @@ class SocketProvider:
         copy.unlink()
         return Files.RESTORED
 
-    def _sandbox(self, spec: SandboxSpec) -> SocketSandbox:
-        socket = self.places.socket(spec.session_id)
+    def _sandbox(self, session_id: str, limits: Limits) -> SocketSandbox:
+        socket = self.places.socket(session_id)
         found = Origin(provider=self.name, files=Files.RUNNING)
-        return SocketSandbox(spec.session_id, socket, spec.limits, found)
+        return SocketSandbox(session_id, socket, limits, found)
 
     async def _prepare(self, spec: SandboxSpec) -> None:
         try:
@@ -236,7 +244,7 @@ class SocketProvider:
     async def _answering(self, spec: SandboxSpec, seconds: float) -> SocketSandbox:
         """Return the sandbox once its tool server answers."""
         session_id = spec.session_id
-        sandbox = self._sandbox(spec)
+        sandbox = self._sandbox(session_id, spec.limits)
         try:
             async with asyncio.timeout(seconds):
                 for attempt in count(1):

@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
-from sandbox.answers import Forged, outcome_in, running_in
+from sandbox.answers import Forged, listing_in, outcome_in, running_in
 from sandbox.connection import Answer, Connection, Lost, NotSent
 from sandbox.errors import FileUnavailable, OutcomeUnknown, SandboxError, SandboxGone
-from sandbox.spec import Limits, Origin, Running, ToolOutcome
+from sandbox.spec import Limits, Listing, Origin, Running, ToolOutcome
 
 CHUNK = 1024 * 1024
 FILE_BYTES = 512 * 1024 * 1024
@@ -62,13 +62,26 @@ class SocketSandbox:
 
     async def read(self, path: str) -> bytes:
         data = bytearray()
-        last = False
-        while not last:
-            piece, last = await self._piece(path, len(data))
+        async for piece in self.pieces(path):
             data += piece
             if len(data) > FILE_BYTES:
                 raise self._unreadable(path, f"is larger than {FILE_BYTES} bytes")
         return bytes(data)
+
+    async def pieces(self, path: str) -> AsyncIterator[bytes]:
+        offset, last = 0, False
+        while not last:
+            piece, last = await self._piece(path, offset)
+            offset += len(piece)
+            yield piece
+
+    async def files_below(self, path: str, most: int) -> Listing:
+        answer = await self._asked("list", path=path, most=most)
+        self._refuse_error(path, answer)
+        try:
+            return listing_in(answer, most)
+        except Forged as error:
+            raise self._unreadable(path, f"cannot be listed: {error}") from error
 
     async def _piece(self, path: str, offset: int) -> tuple[bytes, bool]:
         answer = await self._asked("read", path=path, offset=offset, length=CHUNK)

@@ -95,6 +95,24 @@ class SandboxSpec:
 
 
 @dataclass(frozen=True, kw_only=True)
+class FoundFile:
+    """A plain file in a sandbox. `mark` differs once it was written again."""
+
+    path: str  # below the folder that was asked for, as its tool server spells it
+    label: str  # the same as text that can be stored
+    size: int
+    mark: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Listing:
+    """The plain files below a folder; `more` where there are too many to list."""
+
+    files: tuple[FoundFile, ...]
+    more: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
 class ToolOutcome:
     """How a call ended: content blocks as in the Messages API, never empty."""
 

@@ -406,6 +406,25 @@ class Files:
         except OSError as error:
             raise ToolError(why(path, error)) from error
 
+    def below(self, path: str, most: int) -> tuple[list[dict[str, Any]], bool]:
+        """Return plain files below a folder for the host, and whether there are more."""
+        root = self.place(path)
+        walk = Walk(root)
+        found: list[dict[str, Any]] = []
+        for entry in walk:
+            try:
+                seen = entry.stat(follow_symlinks=False)
+            except OSError:
+                continue
+            if not stat.S_ISREG(seen.st_mode):
+                continue
+            if len(found) == most:
+                return found, True
+            name = os.path.relpath(entry.path, root)
+            mark = f"{seen.st_mtime_ns}-{seen.st_size}-{seen.st_ino}"
+            found.append({"path": name, "size": seen.st_size, "mark": mark})
+        return found, walk.cut
+
     def remove(self, path: str) -> None:
         """Remove a file for the host; one that is gone already is no matter."""
         path = self.place(path)
@@ -1160,6 +1179,8 @@ class Server:
                 return await self.read(request)
             case "write":
                 return await self.write(request)
+            case "list":
+                return await self.list(request["path"], request["most"])
             case "remove":
                 loop = asyncio.get_running_loop()
                 await loop.run_in_executor(
@@ -1167,6 +1188,12 @@ class Server:
                 )
                 return {"ok": True}
         raise ToolError(f"There is no operation {request['op']!r}.")
+
+    async def list(self, path: str, most: int) -> Reply:
+        loop = asyncio.get_running_loop()
+        below = self.tools.files.below
+        found, more = await loop.run_in_executor(None, below, path, most)
+        return {"files": found, "more": more}
 
     async def read(self, request: Mapping[str, Any]) -> Reply:
         wanted = request["path"], request["offset"], request["length"]

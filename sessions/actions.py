@@ -106,9 +106,8 @@ def remove_file(actor: Actor, session: Session, resource_id: str) -> None:
     with transaction.atomic():
         session = _locked(session)
         resource = find_resource(session, resource_id)
-        told = described(resource)
-        unmount(resource)
-        _tell_resources(session, by=actor.name, removed=[told])
+        _tell_resources(session, by=actor.name, removed=[described(resource)])
+        unmount(resource)  # last: bytes do not come back with a transaction
 
 
 def _tell_resources(session: Session, **changed: Any) -> None:

@@ -62,6 +62,7 @@ class EventType(StrEnum):
     WAITING = "agentsite.waiting"
     RECOVERY = "agentsite.recovery"
     RESULTS_TRIMMED = "agentsite.results_trimmed"
+    OUTPUTS_CAPTURED = "agentsite.outputs_captured"
     RESOURCES_CHANGED = "agentsite.resources_changed"
     SANDBOX_OPENED = "agentsite.sandbox_opened"
     SANDBOX_STOPPED = "agentsite.sandbox_stopped"
@@ -349,6 +350,16 @@ class ResultsTrimmed(Payload):
 
 
 @dataclass(frozen=True, kw_only=True)
+class OutputsCaptured(Payload):
+    """Files that the agent handed back, and those that could not be kept."""
+
+    type = EventType.OUTPUTS_CAPTURED
+    files: Sequence[Mapping[str, Any]] = ()  # id, path, size_bytes, mime_type
+    left_out: Sequence[Mapping[str, Any]] = ()  # path, reason; the first ones
+    left_out_count: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
 class ResourcesChanged(Payload):
     """Somebody changed what is mounted: `{"id", "type", "mount_path", "name"}` each."""
 
@@ -436,6 +447,7 @@ PAYLOADS: dict[EventType, type[Payload]] = {
         SandboxOpened,
         SandboxStopped,
         SandboxRemoved,
+        OutputsCaptured,
         ResourcesChanged,
         Unknown,
     )

@@ -56,8 +56,9 @@ class SharedSandbox:
         self._opening = asyncio.Lock()
 
     @property
-    def is_open(self) -> bool:
-        return self._sandbox is not None
+    def current(self) -> Sandbox | None:
+        """The one that is open; none where no tool was called yet."""
+        return self._sandbox
 
     async def open(self, emit: Emit, files: Files) -> Sandbox:
         """Return it with these files, telling in the log what it waits for.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable
+from typing import Any, TypeVar
 
 from asgiref.sync import sync_to_async
 
@@ -14,13 +15,16 @@ from sandbox.base import Provider
 from sandbox.errors import SandboxError
 from sessions import builds, keeping, lifecycle, liveness
 from sessions.models import Session
+from sessions.outputs import CAPTURE_SECONDS, Outputs
 from sessions.sandboxes import provider
 
 logger = logging.getLogger(__name__)
 
+Result = TypeVar("Result")
+
 
 def remove_sandbox(session_id: str) -> None:
-    """Remove the sandbox and the files of a session that ended."""
+    """Remove the sandbox of a session that ended; its outputs first become Files."""
     asyncio.run(_with_provider(lambda hands: _remove(hands, [session_id])))
 
 
@@ -39,6 +43,7 @@ def sweep() -> None:
     """Remove what nothing speaks of any more: sandboxes, expired files, old answers."""
     asyncio.run(_with_provider(_reap))
     files.delete_expired()
+    files.delete_abandoned()
     files.delete_left_behind(Session.objects.values("pk"))
     IdempotentAnswer.forget_old()
 
@@ -78,6 +83,7 @@ async def _reap(hands: Provider) -> None:
 
 async def _remove(hands: Provider, session_ids: Iterable[str]) -> None:
     for session_id in session_ids:
+        await _rescue_outputs(hands, session_id)
         await hands.destroy(session_id, keep_workspace=False)
         await sync_to_async(keeping.forget_snapshot)(session_id)
         logger.info("removed the sandbox of %s", session_id)
@@ -92,6 +98,7 @@ async def _stop_idle(hands: Provider) -> None:
 
 
 async def _stop(hands: Provider, session_id: str) -> None:
+    await _rescue_outputs(hands, session_id)
     await hands.destroy(session_id, keep_workspace=True)
     fault = None
     try:
@@ -101,3 +108,17 @@ async def _stop(hands: Provider, session_id: str) -> None:
         fault = str(error)
     await sync_to_async(keeping.tell_stopped)(session_id, fault=fault)
     logger.info("stopped the sandbox of %s", session_id)
+
+
+async def _rescue_outputs(hands: Provider, session_id: str) -> None:
+    """Capture what was written after the last turn, where the session is kept."""
+    session = await Session.objects.filter(pk=session_id).afirst()
+    if session is None or (sandbox := await hands.find(session_id)) is None:
+        return
+    outputs = Outputs(session=session, fence=None, database=_database)
+    await outputs.capture(sandbox, CAPTURE_SECONDS)
+    await sandbox.close()
+
+
+async def _database(work: Callable[..., Result], *args: Any, **kwargs: Any) -> Result:
+    return await sync_to_async(work)(*args, **kwargs)

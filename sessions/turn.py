@@ -42,6 +42,7 @@ from sessions.harness.standing import (
 )
 from sessions.models import Thread
 from sessions.opened import Opened, mounted_files, read_file
+from sessions.outputs import CAPTURE_SECONDS, CUT_SECONDS, Outputs
 from sessions.results import bounded, failed, result_of, with_note
 from sessions.shared_sandbox import SharedSandbox
 
@@ -81,6 +82,7 @@ class HostedTurn:
         database: Database,
         publisher: bus.Publisher,
         sandbox: SharedSandbox,
+        outputs: Outputs,
         woke: Callable[[], None],
     ) -> None:
         self.session_id = opened.session.pk
@@ -96,6 +98,7 @@ class HostedTurn:
         self._database = database
         self._publisher = publisher
         self._sandbox = sandbox
+        self._outputs = outputs
         self._woke = woke  # to be called when another thread has something to do
         self._history = History()
         self.used: dict[str, Usage] = {}
@@ -205,6 +208,8 @@ class HostedTurn:
             tool_use_id=call.id, content=result.content, is_error=result.is_error
         )
         await self.emit(Draft(payload=answer, idempotency_key=f"result:{call.id}"))
+        if call.name not in READS_ONLY and (sandbox := self._sandbox.current):
+            self._outputs.capture_soon(sandbox)
         return result
 
     async def _run(self, call: ToolCall) -> ToolResult:
@@ -234,7 +239,7 @@ class HostedTurn:
 
     async def mount_changes(self) -> None:
         """Show a sandbox that runs what was added to it and removed from it."""
-        if not self._sandbox.is_open:
+        if self._sandbox.current is None:
             return
         try:
             await self._open_sandbox()
@@ -280,6 +285,12 @@ class HostedTurn:
     async def _tell_recovery(self, call: ToolCall, outcome: str) -> None:
         told = {"tool_use_id": call.id, "name": call.name, "outcome": outcome}
         await self.emit(Draft(payload=Recovery(calls=[told])))
+
+    async def hand_back(self, *, cut: bool) -> None:
+        """Capture outputs before the turn ends: who hears of its end finds them."""
+        if sandbox := self._sandbox.current:
+            seconds = CUT_SECONDS if cut else CAPTURE_SECONDS
+            await self._outputs.capture(sandbox, seconds)
 
     async def what_was_cut(self) -> str:
         """What an earlier worker left unfinished, in words."""

@@ -45,7 +45,7 @@ class Turns:
         self._fence = fence
         self._database = database
         self._hands = hands
-        self._step: asyncio.Task[Ending] | None = None
+        self._step: asyncio.Task[Ending] | asyncio.Task[None] | None = None
         self._interrupted = False
         self._given_up = False
 
@@ -81,23 +81,40 @@ class Turns:
             await self.turn.stop_tools()
             await self.turn.take_in_interrupts()
             await close_interrupted(self.turn)
-            return await self._finish(END_TURN, cut=True)
-        return await self._finish(ending, cut=False)
+            ending, cut = END_TURN, True
+        else:
+            cut = False
+        await self._hand_back(cut=cut)
+        return await self._finish(ending, cut=cut)
 
     async def _until_interrupted(self) -> Ending:
         if await self._pick_up() or self._interrupted:
             raise _Cut
         agent = self.turn.agent
         harness = self._hands.harness(agent)
-        self._step = asyncio.ensure_future(harness(self.turn, self._hands.model(agent)))
+        work = asyncio.ensure_future(harness(self.turn, self._hands.model(agent)))
+        self._step = work
         try:
-            return await self._step
+            return await work
         except asyncio.CancelledError:
             if self._given_up:
                 raise LeaseLost(f"{self.turn.session_id} was taken over") from None
             if not self._interrupted:
                 raise
             raise _Cut from None
+        finally:
+            self._step = None
+
+    async def _hand_back(self, *, cut: bool) -> None:
+        """A stop cuts this short, and the turn ends as it was going to."""
+        self._step = asyncio.create_task(self.turn.hand_back(cut=cut))
+        try:
+            await self._step
+        except asyncio.CancelledError:
+            if self._given_up:
+                raise LeaseLost(f"{self.turn.session_id} was taken over") from None
+            if not self._interrupted:
+                raise
         finally:
             self._step = None
 

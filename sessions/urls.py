@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from sessions.views import create, home, lists, timeline, verbs
+from sessions.views import create, files, home, lists, timeline, verbs
 
 urlpatterns = [
     path("", home.home),
@@ -14,7 +14,12 @@ urlpatterns = [
     path("sessions/<str:session_id>/earlier", timeline.earlier),
     path("sessions/<str:session_id>/raw", timeline.raw),
     path("sessions/<str:session_id>/events.jsonl", timeline.events_jsonl),
-    path("sessions/<str:session_id>/files/<str:file_id>", timeline.download),
+    path("sessions/<str:session_id>/files", files.panel),
+    path("sessions/<str:session_id>/files/<str:file_id>", files.show),
+    path("sessions/<str:session_id>/files/<str:file_id>/download", files.download),
+    path("sessions/<str:session_id>/files/<str:file_id>/raw", files.raw),
+    path("sessions/<str:session_id>/resources", files.add),
+    path("sessions/<str:session_id>/resources/<str:resource_id>/remove", files.remove),
     path("sessions/<str:session_id>/messages", verbs.send_message),
     path("sessions/<str:session_id>/decisions", verbs.decide),
     path("sessions/<str:session_id>/interrupt", verbs.interrupt),

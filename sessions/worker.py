@@ -13,6 +13,7 @@ from sessions.leases import Claim
 from sessions.lifecycle import Finished
 from sessions.models import Status, Thread
 from sessions.opened import Opened, load
+from sessions.outputs import Outputs
 from sessions.shared_sandbox import SharedSandbox
 from sessions.turn import Database, HostedTurn
 from sessions.turns import Hands, Turns
@@ -64,6 +65,9 @@ class Work:
     async def run(self) -> None:
         opened, standing = await self._database(_opened, self.session_id)
         sandbox = SharedSandbox(opened, self._hands, self._described)
+        self._outputs = Outputs(
+            session=opened.session, fence=self.fence, database=self._database
+        )
         try:
             if self.claim.taken_over:
                 await self._tell_recovery(standing.threads, opened, sandbox)
@@ -78,6 +82,7 @@ class Work:
                 self._mount_changes()
         finally:
             await self._end_tasks()
+            await self._outputs.close()
             await sandbox.close()
 
     async def _described(self, origin: Origin) -> SandboxOpened:
@@ -131,6 +136,7 @@ class Work:
             database=self._database,
             publisher=self._publisher,
             sandbox=sandbox,
+            outputs=self._outputs,
             woke=self.look,
         )
         return Turns(

@@ -22,9 +22,19 @@ class File(WorkspaceRow):
     # The id of the session this file belongs to; a plain column, since sessions stand
     # above this app.
     scope_id = models.CharField(max_length=48, blank=True, db_index=True)
+    # Where a session put it below /mnt/session/outputs, and as it was then.
+    output_path = models.CharField(max_length=1024, blank=True)
+    output_mark = models.CharField(max_length=100, blank=True)
     expires_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["scope_id", "output_path"],
+                condition=~models.Q(output_path=""),
+                name="one_file_per_output",
+            )
+        ]
         indexes = [
             models.Index(fields=["workspace", "-created_at", "-id"], name="file_listed")
         ]

@@ -53,6 +53,7 @@ LOOK: Mapping[EventType, tuple[str, str]] = {
     EventType.RECOVERY: ("system", "rotate-ccw"),
     EventType.THREAD_CONTEXT_COMPACTED: ("system", "archive"),
     EventType.RESULTS_TRIMMED: ("system", "archive"),
+    EventType.OUTPUTS_CAPTURED: ("system", "download"),
     EventType.RESOURCES_CHANGED: ("system", "paperclip"),
     EventType.SANDBOX_OPENED: ("system", "box"),
     EventType.SANDBOX_STOPPED: ("system", "box"),

@@ -4,24 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from typing import Any
 
 from django.http import (
-    FileResponse,
     HttpResponse,
     JsonResponse,
     StreamingHttpResponse,
 )
 from django.shortcuts import render
 
-from agents import files
-from agents.errors import NotFound
-from agents.models import File
 from agents.views.access import PageRequest, page
 from sessions import keeping, log
 from sessions.lookup import find_session
-from sessions.models import Session
 from sessions.templatetags.events import render_frames, session_state
+from sessions.views.files import files_of
 
 FIRST, MORE, RAW = 200, 500, 500
 
@@ -39,7 +34,7 @@ def show(request: PageRequest, session_id: str) -> HttpResponse:
         "last_number": last,
         "chunks": render_frames(frames, session=session),
         "earlier": _earlier(frames),
-        "files": _files(session),
+        **files_of(session),
         "sandbox": keeping.provider_of(session_id),
     }
     return render(request, "sessions/session.html", context)
@@ -53,22 +48,6 @@ def _earlier(frames: list[log.Frame]) -> int:
     """The number before which there is more; 0 where there is not."""
     first = frames[0].number if frames else 0
     return first if first > 1 else 0
-
-
-def _files(session: Session) -> list[dict[str, Any]]:
-    """What is mounted, and what the session put out."""
-    mounted = {each.file_id: each.mount_path for each in session.resources.all()}
-    rows = File.objects.filter(scope_id=session.pk).order_by("created_at")
-    return [
-        {
-            "id": row.pk,
-            "filename": row.filename,
-            "size_bytes": row.size_bytes,
-            "downloadable": row.downloadable,
-            "mount_path": mounted.get(row.pk, ""),
-        }
-        for row in rows
-    ]
 
 
 @page()
@@ -111,18 +90,3 @@ def _lines(session_id: str) -> Iterator[str]:
             if not frame.queued or frame.record.position is None:
                 yield json.dumps(frame.wire(), ensure_ascii=False) + "\n"
         number = frames[-1].number
-
-
-@page()
-def download(request: PageRequest, session_id: str, file_id: str) -> HttpResponse:
-    session = find_session(request.actor, session_id)
-    file = files.downloadable(request.actor, file_id)
-    if file.scope_id != session.pk:
-        raise NotFound.of("file", file_id)
-    # Never shown in the browser: the bytes come from an agent.
-    return FileResponse(  # type: ignore[return-value]
-        file.path.open("rb"),
-        as_attachment=True,
-        filename=file.filename,
-        content_type="application/octet-stream",
-    )

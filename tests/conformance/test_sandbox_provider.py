@@ -463,6 +463,72 @@ async def test_an_upload_cannot_be_changed_in_the_sandbox(
     await sandbox.close()
 
 
+async def test_it_lists_plain_files_below_a_folder_with_marks(sandbox: Sandbox) -> None:
+    out = "/mnt/session/outputs"
+    assert (await sandbox.files_below(out, 10)).files == ()
+    await sandbox.write(f"{out}/a.txt", b"one")
+    await sandbox.write(f"{out}/deep/b.txt", b"three")
+    first = await sandbox.files_below(out, 10)
+    assert {each.path: each.size for each in first.files} == {
+        "a.txt": 3,
+        "deep/b.txt": 5,
+    }
+    assert not first.more
+    await sandbox.write(f"{out}/a.txt", b"two")
+    again = {each.path: each.mark for each in (await sandbox.files_below(out, 9)).files}
+    changed = {each.path for each in first.files if again[each.path] != each.mark}
+    assert changed == {"a.txt"}
+    few = await sandbox.files_below(out, 1)
+    assert (len(few.files), few.more) == (1, True)
+
+
+async def test_a_folder_that_is_not_there_has_no_files(sandbox: Sandbox) -> None:
+    assert (await sandbox.files_below("/workspace/nothing", 10)).files == ()
+
+
+async def test_a_file_comes_in_pieces(sandbox: Sandbox) -> None:
+    data = b"0123456789" * 300_000
+    await sandbox.write("/workspace/large", data)
+    assert (
+        b"".join([piece async for piece in sandbox.pieces("/workspace/large")]) == data
+    )
+    with pytest.raises(FileUnavailable):
+        await anext(aiter(sandbox.pieces("/workspace/nothing")))
+
+
+@pytest.mark.docker
+async def test_links_pipes_and_devices_are_no_outputs(
+    docker_provider: Provider, base_image: str
+) -> None:
+    sandbox = await docker_provider.provision(spec_of(base_image))
+    await bash(
+        sandbox,
+        "cd /mnt/session/outputs && ln -s /etc/passwd link && ln -s / root"
+        " && mkfifo pipe && echo real > real && touch $'new\\nline' $'\\xff'",
+    )
+    found = await sandbox.files_below("/mnt/session/outputs", 10)
+    labels = {each.label for each in found.files}
+    assert labels == {"real", "new\nline", "?"}
+    pieces = {each.label: each for each in found.files}
+    odd = f"/mnt/session/outputs/{pieces['?'].path}"
+    assert [piece async for piece in sandbox.pieces(odd)] == [b""]
+    await sandbox.close()
+
+
+async def test_a_provider_finds_what_runs_and_starts_nothing(case: Case) -> None:
+    spec = spec_of(case.image)
+    assert await case.provider.find(spec.session_id) is None
+    sandbox = await case.provider.provision(spec)
+    found = await case.provider.find(spec.session_id)
+    assert found is not None
+    await found.write("/workspace/a", b"a")
+    assert await sandbox.read("/workspace/a") == b"a"
+    await sandbox.close()
+    await found.close()
+    await case.provider.destroy(spec.session_id, keep_workspace=True)
+    assert await case.provider.find(spec.session_id) is None
+
+
 async def test_a_file_that_is_removed_is_gone_and_removed_twice_is_no_matter(
     sandbox: Sandbox,
 ) -> None:

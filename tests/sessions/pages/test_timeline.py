@@ -171,10 +171,12 @@ def test_a_file_of_another_session_is_not_handed_out(as_alice, actor, session):
         scope_id="sesn_x",
         downloadable=True,
     )
-    answer = as_alice.get(url(session, f"/files/{mine.pk}"))
+    answer = as_alice.get(url(session, f"/files/{mine.pk}/download"))
     assert b"".join(answer) == b"a,b"
     assert "attachment" in answer["content-disposition"]
-    assert as_alice.get(url(session, f"/files/{other.pk}")).status_code == 404
+    for look in ("", "/download", "/raw"):
+        path = url(session, f"/files/{other.pk}{look}")
+        assert as_alice.get(path).status_code == 404
 
 
 def test_somebody_who_may_only_look_decides_nothing(as_viewer, session):

@@ -2,6 +2,7 @@
 
 import { $, $$, element, remembered } from "../dom.js";
 
+const CHANGE_FILES = new Set(["agentsite.outputs_captured", "agentsite.resources_changed"]);
 const NARROW = matchMedia("(max-width: 1000px)");
 
 export class Inspector {
@@ -26,6 +27,7 @@ export class Inspector {
 
   /** Show live events in the raw list, once somebody has opened it. */
   take(events) {
+    if (events.some((event) => CHANGE_FILES.has(event.event_type))) this.#reloadFiles();
     if (!this.loaded) return;
     for (const event of events) $("#raw").prepend(rawRow(event.number, event.event_type, event.json));
   }
@@ -60,6 +62,14 @@ export class Inspector {
     const response = await fetch($("[data-source]", this.root).dataset.source);
     const { events } = await response.json();
     $("#raw").append(...events.map((each) => rawRow(each.number, each.json.type, each.json)));
+  }
+
+  async #reloadFiles() {
+    const panel = $("[data-files]", this.root);
+    const response = await fetch(panel.dataset.files);
+    if (!response.ok) return;
+    panel.innerHTML = await response.text();
+    $("#file-count").textContent = $$("a[href*='/files/']", panel).length || "";
   }
 
   #countSoon(root) {
