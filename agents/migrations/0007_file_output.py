@@ -5,7 +5,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("agents", "0005_first_prices"),
+        ("agents", "0006_environment_image"),
     ]
 
     operations = [
