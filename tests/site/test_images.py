@@ -8,7 +8,6 @@ import uuid
 
 import pytest
 
-from tests.plugins.site import engine
 from tests.site.conftest import bash, follow, results, script
 from tests.site.processes import holders
 
@@ -126,6 +125,6 @@ def test_what_an_environment_says_holds_in_its_sandboxes(
 
 
 def builds_left(site):
-    with engine() as client:
+    with site.engine() as client:
         found = client.containers.list(all=True, filters={"name": f"{site.name}-build"})
         return [container.name for container in found]
