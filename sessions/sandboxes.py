@@ -79,7 +79,7 @@ class SiteHands:
         await asyncio.to_thread(_base_image)
         until = time.monotonic() + PATIENCE
         while True:
-            choice = await self._database(images.choose, opened.session, _name_of)
+            choice = await self._database(images.choose, opened.session, image_name)
             try:
                 if choice.image:
                     return await self._provision(opened, choice, waiting)
@@ -147,6 +147,11 @@ def spec_of(opened: Opened, image: str) -> SandboxSpec:
     )
 
 
+def image_name(contents: Contents) -> str:
+    """What an image with these contents is called on this site's engine."""
+    return contents.image(settings.AGENTSITE.site_name, _base_image())
+
+
 def _base_image() -> str:
     """As its builder said: to find out anew, pip and npm take seconds to answer.
 
@@ -162,10 +167,6 @@ def _asked_base_image() -> str:
     if conf.sandbox == "bubblewrap":
         return RemoteBoxes(conf.boxes_socket).base_image()
     return base_image_tag()
-
-
-def _name_of(contents: Contents) -> str:
-    return contents.image(settings.AGENTSITE.site_name, _base_image())
 
 
 def _why_no_base() -> str:

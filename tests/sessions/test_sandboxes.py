@@ -7,8 +7,8 @@ import subprocess
 import pytest
 
 from sandbox import image_status
-from sessions.opened import load
-from sessions.sandboxes import spec_of
+from sandbox.contents import Contents
+from sessions.sandboxes import image_name
 
 
 @pytest.fixture
@@ -17,9 +17,7 @@ def home(settings, tmp_path):
     return tmp_path
 
 
-def test_a_host_asks_nobody_for_the_name_of_an_image_that_is_ready(
-    home, session, monkeypatch
-):
+def test_a_host_asks_nobody_for_the_name_of_an_image_that_is_ready(home, monkeypatch):
     """pip and npm take seconds, in which a call that lost its worker would wait."""
 
     def asked(command, **_):
@@ -27,9 +25,9 @@ def test_a_host_asks_nobody_for_the_name_of_an_image_that_is_ready(
 
     image_status.write(home, "ready", "", image="agentsite-base:abc")
     monkeypatch.setattr(subprocess, "run", asked)
-    assert spec_of(load(session.pk)).image == "agentsite-base:abc"
+    assert image_name(Contents()) == "agentsite-base:abc"
 
 
-def test_an_image_in_the_making_is_called_by_its_recipe(home, session):
+def test_an_image_in_the_making_is_called_by_its_recipe(home):
     image_status.write(home, "building", "Fetching Node")
-    assert spec_of(load(session.pk)).image.startswith("agentsite")
+    assert image_name(Contents()).startswith("agentsite")
