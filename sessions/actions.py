@@ -6,7 +6,7 @@ history through `log`, and raises the refusals of `agents.errors`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from django.db import transaction
@@ -16,7 +16,16 @@ from agents.actions import refuse_archived
 from agents.actors import Actor
 from agents.errors import Conflict, InvalidRequest, NotFound
 from agents.models import Act, AgentVersion, Environment, ModelAlias
-from sessions import budgets, bus, inbox, lifecycle, log, queue, usage
+from sessions import (
+    budgets,
+    bus,
+    inbox,
+    lifecycle,
+    log,
+    queue,
+    unknown_calls,
+    usage,
+)
 from sessions.events import (
     Draft,
     Record,
@@ -149,6 +158,37 @@ def interrupt(actor: Actor, session: Session) -> None:
     """Stop what the session is doing now."""
     stop = UserInterrupt(agentsite_sender=actor.name)
     send_events(actor, session, [Draft(payload=stop, queued=True)])
+
+
+def look_at_call(actor: Actor, session: Session, call_id: str) -> Record:
+    """Have the sandbox asked what became of a call whose outcome is unknown.
+
+    Raises:
+        NotFound: the session has no such call.
+        InvalidRequest: its outcome is known, or another one settles it just now.
+    """
+    return _about_call(actor, session, call_id, unknown_calls.look)
+
+
+def run_call_again(actor: Actor, session: Session, call_id: str) -> Record:
+    """Have a call whose outcome is unknown run once more. Raises as `look_at_call`."""
+    return _about_call(actor, session, call_id, unknown_calls.run_again)
+
+
+def mark_call_done(actor: Actor, session: Session, call_id: str) -> Record:
+    """Say that a call whose outcome is unknown has happened. Raises the same."""
+    return _about_call(actor, session, call_id, unknown_calls.mark_done)
+
+
+def _about_call(
+    actor: Actor,
+    session: Session,
+    call_id: str,
+    verb: Callable[[Session, str, str], Record],
+) -> Record:
+    actor.require(Act.RUN)
+    with transaction.atomic():
+        return verb(_locked(session), call_id, actor.name)
 
 
 def update_session(

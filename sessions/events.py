@@ -59,6 +59,11 @@ class EventType(StrEnum):
     MODEL_REQUEST_START = "span.model_request_start"
     MODEL_REQUEST_END = "span.model_request_end"
     TOOL_STARTED = "agentsite.tool_started"
+    TOOL_LOOK = "agentsite.tool_look"
+    TOOL_LOOKED = "agentsite.tool_looked"
+    TOOL_RERUN = "agentsite.tool_rerun"
+    TOOL_LATE_RESULT = "agentsite.tool_late_result"
+    TOOL_MARKED_DONE = "agentsite.tool_marked_done"
     WAITING = "agentsite.waiting"
     RECOVERY = "agentsite.recovery"
     RESULTS_TRIMMED = "agentsite.results_trimmed"
@@ -197,6 +202,7 @@ class AgentToolResult(Payload):
     tool_use_id: str
     content: Sequence[Block] = ()
     is_error: bool = False
+    agentsite_unknown: bool = False  # nobody knows how it ended; not on the wire
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -321,6 +327,64 @@ class ToolStarted(Payload):
 
 
 @dataclass(frozen=True, kw_only=True)
+class ToolLook(Payload):
+    """Somebody asks what the sandbox knows by now of a call with unknown outcome."""
+
+    type = EventType.TOOL_LOOK
+    tool_use_id: str
+    call: str  # the call in a line
+    sender: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ToolLooked(Payload):
+    """What a look found."""
+
+    type = EventType.TOOL_LOOKED
+    tool_use_id: str
+    errand_id: str
+    found: str  # running, ended, nothing, unreachable or stopped
+    seconds: float | None = None  # for how long it has run
+    files: Sequence[str] = ()  # the newest of the workspace
+
+
+@dataclass(frozen=True, kw_only=True)
+class ToolRerun(Payload):
+    """Somebody has a call with unknown outcome run once more."""
+
+    type = EventType.TOOL_RERUN
+    tool_use_id: str
+    attempt: int
+    call: str
+    sender: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ToolLateResult(Payload):
+    """What came of a call after the model had been told that nobody knows."""
+
+    type = EventType.TOOL_LATE_RESULT
+    tool_use_id: str
+    errand_id: str
+    attempt: int
+    outcome: str  # collected or run_again; or unknown once more
+    call: str
+    sender: str
+    content: Sequence[Block] = ()
+    is_error: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class ToolMarkedDone(Payload):
+    """Somebody says that a call with unknown outcome has happened."""
+
+    type = EventType.TOOL_MARKED_DONE
+    tool_use_id: str
+    call: str
+    sender: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Waiting(Payload):
     """What a running session waits for, in a sentence; `over` when it no longer does."""
 
@@ -441,6 +505,11 @@ PAYLOADS: dict[EventType, type[Payload]] = {
         ModelRequestStart,
         ModelRequestEnd,
         ToolStarted,
+        ToolLook,
+        ToolLooked,
+        ToolRerun,
+        ToolLateResult,
+        ToolMarkedDone,
         Waiting,
         Recovery,
         ResultsTrimmed,
@@ -463,6 +532,12 @@ CLIENT_TYPES = frozenset(
     }
 )
 """What a client may send; everything else is written by the platform."""
+
+ERRAND_TYPES = frozenset({EventType.TOOL_LOOK, EventType.TOOL_RERUN})
+"""What people ask a host to do about a call with unknown outcome."""
+
+QUEUED_TYPES = CLIENT_TYPES | ERRAND_TYPES | {EventType.TOOL_MARKED_DONE}
+"""What people and programs say: seen as it arrives, and again when it is taken in."""
 
 
 RESULTS = (AgentToolResult, UserCustomToolResult)

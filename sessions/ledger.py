@@ -2,14 +2,18 @@
 
 waiting ─ allowed ─▶ pending ─ started ─▶ running ─ result ─▶ done | failed | unknown
 waiting ─ denied ─▶ denied;   a call that does not ask begins as pending
+unknown ─ a look collected it ─▶ done | failed;   unknown ─ marked ─▶ done
+unknown ─ to be run again ─▶ pending ─ started ─▶ running ─ late result ─▶ done | …
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
+
+from django.db.models import Q
 
 from sessions import log
 from sessions.events import (
@@ -19,6 +23,11 @@ from sessions.events import (
     EventType,
     Record,
     Recovery,
+    ToolLateResult,
+    ToolLook,
+    ToolLooked,
+    ToolMarkedDone,
+    ToolRerun,
     ToolStarted,
     UserCustomToolResult,
     UserToolConfirmation,
@@ -36,14 +45,27 @@ class State(StrEnum):
     UNKNOWN = "unknown"
 
 
+LATER = (
+    EventType.TOOL_LOOK,
+    EventType.TOOL_LOOKED,
+    EventType.TOOL_RERUN,
+    EventType.TOOL_LATE_RESULT,
+    EventType.TOOL_MARKED_DONE,
+)
+"""What happens to a call whose result said that its outcome is unknown."""
+
+OF_CALL = (
+    EventType.USER_TOOL_CONFIRMATION,
+    EventType.TOOL_STARTED,
+    EventType.AGENT_TOOL_RESULT,
+    *LATER,
+)
 TYPES = (
     EventType.AGENT_TOOL_USE,
     EventType.AGENT_CUSTOM_TOOL_USE,
-    EventType.USER_TOOL_CONFIRMATION,
-    EventType.TOOL_STARTED,
-    EventType.RECOVERY,
-    EventType.AGENT_TOOL_RESULT,
     EventType.USER_CUSTOM_TOOL_RESULT,
+    EventType.RECOVERY,
+    *OF_CALL,
 )
 
 
@@ -61,6 +83,55 @@ class Call:
     answered_at: datetime | None = None
     started_at: datetime | None = None
     ended_at: datetime | None = None
+    errand: str | None = None  # the look or run that somebody asked for and that is due
+    settled_by: str | None = (
+        None  # who had it looked at or run again, or marked it done
+    )
+    settled_how: str | None = None  # look, run_again or mark_done
+
+
+def find(session_id: str, call_id: str) -> Call | None:
+    """Return one call of a session."""
+    return next(iter(fold(records_of(session_id, call_id))), None)
+
+
+def records_of(session_id: str, call_id: str) -> list[Record]:
+    """Return the events that are about one call, in the order in which they came."""
+    rows = Event.objects.filter(session_id=session_id)
+    of_call = Q(type__in=OF_CALL, payload__tool_use_id=call_id)
+    answer = Q(type=EventType.USER_CUSTOM_TOOL_RESULT)
+    answer &= Q(payload__custom_tool_use_id=call_id)
+    found = rows.filter(Q(pk=call_id) | of_call | answer).order_by("seq")
+    return [log.record_of(row) for row in found]
+
+
+def later(session_id: str, call_ids: Collection[str]) -> list[Record]:
+    """Return what was done about calls after their outcome was said to be unknown."""
+    if not call_ids:
+        return []
+    rows = Event.objects.filter(session_id=session_id)
+    again = Q(type=EventType.TOOL_STARTED, payload__attempt__gt=1)
+    found = rows.filter(Q(type__in=LATER) | again).order_by("seq")
+    records = [log.record_of(row) for row in found]
+    return [each for each in records if call_id_of(each) in call_ids]
+
+
+def call_id_of(record: Record) -> str:
+    """The call that an event of `LATER`, a start or a result is about."""
+    return str(getattr(record.payload, "tool_use_id", ""))
+
+
+def is_unknown(record: Record) -> bool:
+    """Say whether this is the result of a call whose outcome was unknown then."""
+    result = record.payload
+    return isinstance(result, AgentToolResult) and result.agentsite_unknown
+
+
+def changes_call(record: Record) -> bool:
+    """Say whether a call's row is told anew by an event: its state is another one."""
+    if isinstance(record.payload, ToolStarted):
+        return record.payload.attempt > 1
+    return record.type in LATER or is_unknown(record)
 
 
 def calls_of(session_id: str) -> list[Call]:
@@ -73,6 +144,7 @@ def fold(records: Iterable[Record]) -> list[Call]:
     calls: dict[str, Call] = {}
     for record in records:
         calls.update(_changes(calls, record))
+        calls.update(_later_changes(calls, record))
     return list(calls.values())
 
 
@@ -84,14 +156,19 @@ def _changes(calls: dict[str, Call], record: Record) -> Iterable[tuple[str, Call
             yield record.id, _made(record, event)
         case Recovery():
             for told in event.calls:
-                if known := calls.get(told.get("tool_use_id", "")):
-                    yield known.id, _recovered(known, told.get("outcome", ""))
+                known = calls.get(told.get("tool_use_id", ""))
+                if known and told.get("outcome") == "re-run":
+                    yield known.id, replace(known, attempt=known.attempt + 1)
         case UserToolConfirmation(tool_use_id=call_id) if known := calls.get(call_id):
             yield call_id, _answered(known, record, event)
         case ToolStarted(tool_use_id=call_id) if known := calls.get(call_id):
             yield call_id, _started(known, record)
         case AgentToolResult(tool_use_id=call_id) if known := calls.get(call_id):
-            yield call_id, _ended(known, record, failed=event.is_error)
+            unknown = event.agentsite_unknown
+            yield (
+                call_id,
+                _ended(known, record, failed=event.is_error, unknown=unknown),
+            )
         case UserCustomToolResult(custom_tool_use_id=call_id) if known := calls.get(
             call_id
         ):
@@ -101,6 +178,25 @@ def _changes(calls: dict[str, Call], record: Record) -> Iterable[tuple[str, Call
                 answered_at=record.created_at,
             )
             yield call_id, _ended(by, record, failed=bool(event.is_error))
+
+
+def _later_changes(
+    calls: dict[str, Call], record: Record
+) -> Iterable[tuple[str, Call]]:
+    """What people and hosts did about a call whose outcome was unknown."""
+    event = record.payload
+    match event:
+        case ToolLook(tool_use_id=call_id) if known := calls.get(call_id):
+            yield call_id, replace(known, errand=record.id)
+        case ToolLooked(tool_use_id=call_id) if known := calls.get(call_id):
+            yield call_id, replace(known, errand=None)
+        case ToolRerun(tool_use_id=call_id) if known := calls.get(call_id):
+            again = replace(known, errand=record.id, state=State.PENDING, ended_at=None)
+            yield call_id, again
+        case ToolLateResult(tool_use_id=call_id) if known := calls.get(call_id):
+            yield call_id, _ended_late(known, record, event)
+        case ToolMarkedDone(tool_use_id=call_id) if known := calls.get(call_id):
+            yield call_id, _settled(known, record, event.sender, "mark_done")
 
 
 def _made(record: Record, use: AgentToolUse | AgentCustomToolUse) -> Call:
@@ -134,13 +230,20 @@ def _started(call: Call, record: Record) -> Call:
     )
 
 
-def _recovered(call: Call, outcome: str) -> Call:
-    if outcome == "unknown":
-        return replace(call, state=State.UNKNOWN)
-    return replace(call, attempt=call.attempt + (outcome == "re-run"))
-
-
-def _ended(call: Call, record: Record, *, failed: bool) -> Call:
-    keeps = call.state in {State.DENIED, State.UNKNOWN}
-    state = call.state if keeps else State.FAILED if failed else State.DONE
+def _ended(call: Call, record: Record, *, failed: bool, unknown: bool = False) -> Call:
+    state = State.UNKNOWN if unknown else State.FAILED if failed else State.DONE
+    state = call.state if call.state is State.DENIED else state
     return replace(call, state=state, ended_at=record.created_at)
+
+
+def _ended_late(call: Call, record: Record, late: ToolLateResult) -> Call:
+    if late.outcome == "unknown":
+        return replace(_ended(call, record, failed=True, unknown=True), errand=None)
+    how = "look" if late.outcome == "collected" else late.outcome
+    ended = _ended(call, record, failed=late.is_error)
+    return replace(ended, errand=None, settled_by=late.sender, settled_how=how)
+
+
+def _settled(call: Call, record: Record, by: str, how: str) -> Call:
+    ended = _ended(call, record, failed=False)
+    return replace(ended, settled_by=by, settled_how=how)

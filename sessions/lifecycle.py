@@ -17,6 +17,7 @@ from django.utils import timezone
 
 from sessions import asks, budgets, leases, log, usage
 from sessions.events import (
+    ERRAND_TYPES,
     Draft,
     EventType,
     Payload,
@@ -122,20 +123,28 @@ def finish(
         _hold(session_id, fence)
         thread = find_thread(session_id, thread_id)
         queued = log.queued_types(session_id, thread.pk)
+        if log.NOTES & queued:  # they wake nobody, and need not wait for who comes
+            log.take_in(session_id, fence=fence, thread_id=thread.pk, types=log.NOTES)
         if EventType.USER_INTERRUPT in queued:
             log.take_in_interrupts(session_id, fence=fence, thread_id=thread.pk)
             queued, cut = log.queued_types(session_id, thread.pk), True
         ends = _how_it_ends(thread, ending, cut=cut, waiting=_is_input(queued))
-        if ends is None:
+        if ends is None or (_has_errands(queued) and not cut):
             return Finished.GOES_ON
         if ends == RETRIES_EXHAUSTED:  # what waited shares the fate of the turn
             log.take_in(session_id, fence=fence, thread_id=thread.pk)
             queued = set()
-        return _end_turn(thread, fence, ends, opens_next=_is_input(queued))
+        opens_next = _is_input(queued) or _has_errands(queued)
+        return _end_turn(thread, fence, ends, opens_next=opens_next)
 
 
 def _is_input(types: Iterable[str]) -> bool:
     return not log.INPUT.isdisjoint(types)
+
+
+def _has_errands(types: Iterable[str]) -> bool:
+    """What a host is to do before the thread rests, however its turn ends."""
+    return not ERRAND_TYPES.isdisjoint(types)
 
 
 def _how_it_ends(

@@ -21,7 +21,8 @@ from agents.ids import new_id
 from sandbox.answers import storable as storable_text
 from sessions import bus
 from sessions.events import (
-    CLIENT_TYPES,
+    ERRAND_TYPES,
+    QUEUED_TYPES,
     Draft,
     EventType,
     Payload,
@@ -39,6 +40,12 @@ INPUT = frozenset(
     }
 )
 """What waits for a thread's next step."""
+
+NOTES = frozenset({EventType.TOOL_MARKED_DONE})
+"""What is taken in with the next input, and wakes nobody."""
+
+STEP = INPUT | ERRAND_TYPES | NOTES
+"""All that a step takes in."""
 
 
 class SessionGone(Exception):
@@ -134,7 +141,7 @@ def take_in(
     *,
     fence: int | None = None,
     thread_id: str | None = None,
-    types: Iterable[EventType] = INPUT,
+    types: Iterable[EventType] = STEP,
 ) -> list[Record]:
     """Take queued input in, one thread's or all: each gets its position and its time.
 
@@ -164,7 +171,7 @@ def take_in_interrupts(
         return []
     began = _turn_began(session_id, thread_id)
     answers = waiting.filter(type=EventType.USER_TOOL_CONFIRMATION)
-    opening = waiting.filter(type__in=INPUT, seq__lt=began)
+    opening = waiting.filter(type__in=STEP, seq__lt=began)
     return _taken(session_id, stops | answers | opening, fence)
 
 
@@ -275,7 +282,7 @@ def frames_of(row: Event) -> list[Frame]:
         for number in (row.position,)
         if number is not None
     ]
-    if record.type not in CLIENT_TYPES:  # between threads: seen once it is taken in
+    if record.type not in QUEUED_TYPES:  # between threads: seen once it is taken in
         return taken
     return [Frame(number=row.seq, record=record, queued=True), *taken]
 
@@ -358,6 +365,12 @@ def last_error(session_id: str, thread_id: str) -> str | None:
     rows = Event.objects.filter(session_id=session_id, type=EventType.SESSION_ERROR)
     told = _of_thread(rows, thread_id).order_by("-position").first()
     return str(told.payload["error"]["type"]) if told else None
+
+
+def find(session_id: str, event_id: str, kind: EventType) -> Record | None:
+    """Return an event, if it is of that type."""
+    row = Event.objects.filter(session_id=session_id, pk=event_id, type=kind).first()
+    return record_of(row) if row else None
 
 
 def find_by_key(session_id: str, key: str) -> Record | None:

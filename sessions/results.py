@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from sandbox.answers import TEXT_CHARACTERS
 from sandbox.spec import Running, ToolOutcome
 from sessions.events import Block
@@ -16,8 +18,10 @@ def result_of(outcome: ToolOutcome | Running) -> ToolResult:
     return ToolResult(content=outcome.content, is_error=outcome.is_error)
 
 
-def failed(sentence: str) -> ToolResult:
-    return ToolResult(content=({"type": "text", "text": sentence},), is_error=True)
+def failed(sentence: str, *, ran: bool | None = False) -> ToolResult:
+    return ToolResult(
+        content=({"type": "text", "text": sentence},), is_error=True, ran=ran
+    )
 
 
 def with_note(result: ToolResult, note: str) -> ToolResult:
@@ -42,9 +46,7 @@ def bounded(result: ToolResult) -> ToolResult:
         elif text:
             kept.append({**block, "text": text})
     notice = f"[{length} characters of output: the rest was dropped.]"
-    return ToolResult(
-        content=(*kept, {"type": "text", "text": notice}), is_error=result.is_error
-    )
+    return replace(result, content=(*kept, {"type": "text", "text": notice}))
 
 
 def _text(block: Block) -> str:

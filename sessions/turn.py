@@ -13,8 +13,9 @@ from agents.ids import new_id
 from sandbox.base import Sandbox
 from sandbox.errors import OutcomeUnknown, SandboxError, SandboxGone
 from sandbox.spec import ToolOutcome
-from sessions import budgets, bus, lifecycle, log, threads
+from sessions import budgets, bus, errands, lifecycle, log, threads
 from sessions.events import (
+    ERRAND_TYPES,
     AgentToolResult,
     Block,
     Draft,
@@ -51,7 +52,7 @@ logger = logging.getLogger(__name__)
 READS_ONLY = frozenset({"read", "glob", "grep"})
 """Tools that may be run again when their outcome was lost."""
 
-DECISIONS = (EventType.USER_TOOL_CONFIRMATION,)
+DECISIONS = (EventType.USER_TOOL_CONFIRMATION, *ERRAND_TYPES)
 
 JITTER = 0.25
 """By what part of itself a wait for the next try may be longer."""
@@ -202,23 +203,33 @@ class HostedTurn:
 
     async def execute(self, call: ToolCall) -> ToolResult:
         """Run a tool: intent first, then the sandbox, then the result."""
-        earlier = call.id in started(self._history)
-        result = bounded(await (self._resume(call) if earlier else self._run(call)))
+        result = await self.attempt(call)
         answer = AgentToolResult(
-            tool_use_id=call.id, content=result.content, is_error=result.is_error
+            tool_use_id=call.id,
+            content=result.content,
+            is_error=result.is_error,
+            agentsite_unknown=result.ran is None,
         )
         await self.emit(Draft(payload=answer, idempotency_key=f"result:{call.id}"))
         if call.name not in READS_ONLY and (sandbox := self._sandbox.current):
             self._outputs.capture_soon(sandbox)
         return result
 
+    async def attempt(self, call: ToolCall) -> ToolResult:
+        """Run a call, or find out what became of it where it was begun before."""
+        earlier = call.run_id in started(self._history)
+        return bounded(await (self._resume(call) if earlier else self._run(call)))
+
+    async def run_errand(self, errand: Record) -> None:
+        await errands.run(self, errand)
+
     async def _run(self, call: ToolCall) -> ToolResult:
         try:
-            sandbox = await self._open_sandbox()
+            sandbox = await self.sandbox()
         except SandboxError as error:
             return failed(f"The sandbox could not be started: {error}")
-        intent = ToolStarted(tool_use_id=call.id)
-        await self.emit(Draft(payload=intent, idempotency_key=f"start:{call.id}"))
+        intent = ToolStarted(tool_use_id=call.id, attempt=call.attempt)
+        await self.emit(Draft(payload=intent, idempotency_key=f"start:{call.run_id}"))
         try:
             result = result_of(await self._execute(sandbox, call))
             return with_note(result, self._sandbox.take_news())
@@ -227,13 +238,17 @@ class HostedTurn:
             return failed(
                 f"The sandbox was lost during this call ({lost}). Its outcome is unknown:"
                 " it may have happened, in part or in whole. Files are kept, processes"
-                " are not. Look before you repeat it."
+                " are not. Look before you repeat it.",
+                ran=None,
             )
         except SandboxError as error:
             return failed(str(error))
 
-    async def _open_sandbox(self) -> Sandbox:
-        """With the files that are mounted by now, whoever told of them or did not."""
+    async def sandbox(self) -> Sandbox:
+        """The session's, with the files that are mounted by now, whoever told of them.
+
+        Raises SandboxError.
+        """
         files = await self._database(mounted_files, self.session_id)
         return await self._sandbox.open(self.emit, files)
 
@@ -242,7 +257,7 @@ class HostedTurn:
         if self._sandbox.current is None:
             return
         try:
-            await self._open_sandbox()
+            await self.sandbox()
         except (SandboxError, LeaseLost) as error:
             logger.info("mounting files of %s later: %s", self.session_id, error)
 
@@ -251,12 +266,12 @@ class HostedTurn:
         try:
             return await self._execute_in(sandbox, call)
         except SandboxGone:
-            another = await self._open_sandbox()
+            another = await self.sandbox()
             return await self._execute_in(another, call)
 
     async def _execute_in(self, sandbox: Sandbox, call: ToolCall) -> ToolOutcome:
         try:
-            return await sandbox.execute(call.id, call.name, call.input)
+            return await sandbox.execute(call.run_id, call.name, call.input)
         except (OutcomeUnknown, SandboxGone):
             await self._sandbox.part_from(sandbox)
             raise
@@ -264,8 +279,8 @@ class HostedTurn:
     async def _resume(self, call: ToolCall) -> ToolResult:
         """Answer a call whose worker died: collect, run again, or say unknown."""
         try:
-            sandbox = await self._open_sandbox()
-            remembered = await sandbox.outcome(call.id)
+            sandbox = await self.sandbox()
+            remembered = await sandbox.outcome(call.run_id)
             if remembered is not None:
                 await self._tell_recovery(call, "collected")
                 # In no other sandbox, should this one die now: it would run twice.
@@ -279,7 +294,8 @@ class HostedTurn:
         return failed(
             "The worker that ran this call was replaced before the answer came, and the"
             " sandbox does not know how it ended. Its outcome is unknown: it may have"
-            " happened, in part or in whole. Look before you repeat it."
+            " happened, in part or in whole. Look before you repeat it.",
+            ran=None,
         )
 
     async def _tell_recovery(self, call: ToolCall, outcome: str) -> None:
@@ -295,10 +311,8 @@ class HostedTurn:
     async def what_was_cut(self) -> str:
         """What an earlier worker left unfinished, in words."""
         records = await self.records()
-        begun = started(records)
-        calls = [call.name for call in unanswered(records) if call.id in begun]
-        if calls:
-            return f"while it waited for {', '.join(calls)}"
+        if calls := _running(records):
+            return f"while it waited for {', '.join(call.name for call in calls)}"
         if open_requests(records):
             return "during a model request, which is made again"
         return "between two steps"
@@ -310,14 +324,19 @@ class HostedTurn:
 
     async def stop_tools(self) -> None:
         """End the process trees of the calls that run, an earlier worker's too."""
-        records = await self.records()
-        begun = started(records)
-        calls = [call for call in unanswered(records) if call.id in begun]
+        calls = _running(await self.records())
         if not calls:
             return
         try:
             async with asyncio.timeout(STOP_SECONDS):
-                sandbox = await self._open_sandbox()
-                await asyncio.gather(*(sandbox.cancel(call.id) for call in calls))
+                sandbox = await self.sandbox()
+                await asyncio.gather(*(sandbox.cancel(call.run_id) for call in calls))
         except (SandboxError, TimeoutError) as error:
             logger.warning("stopping the tools of %s: %s", self.session_id, error)
+
+
+def _running(records: Sequence[Record]) -> list[ToolCall]:
+    """The calls that were begun and have no result yet, those of errands too."""
+    begun = started(records)
+    calls = [*unanswered(records), *errands.calls(records)]
+    return [call for call in calls if call.run_id in begun]

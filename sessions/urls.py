@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from django.urls import path
 
-from sessions.views import create, files, home, lists, timeline, verbs
+from sessions.views import (
+    create,
+    files,
+    home,
+    lists,
+    timeline,
+    tool_calls,
+    verbs,
+)
 
 urlpatterns = [
     path("", home.home),
@@ -23,6 +31,16 @@ urlpatterns = [
     path("sessions/<str:session_id>/messages", verbs.send_message),
     path("sessions/<str:session_id>/decisions", verbs.decide),
     path("sessions/<str:session_id>/interrupt", verbs.interrupt),
+    path("sessions/<str:session_id>/tool_calls", tool_calls.index),
+    path("sessions/<str:session_id>/tool_calls/<str:call_id>/look", tool_calls.look),
+    path(
+        "sessions/<str:session_id>/tool_calls/<str:call_id>/run_again",
+        tool_calls.run_again,
+    ),
+    path(
+        "sessions/<str:session_id>/tool_calls/<str:call_id>/mark_done",
+        tool_calls.mark_done,
+    ),
     path("sessions/<str:session_id>/budget", verbs.change_budget),
     path("sessions/<str:session_id>/budget/remove", verbs.remove_budget),
     path("sessions/<str:session_id>/archive", verbs.archive),

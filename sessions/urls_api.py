@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.urls import path
 
 from agents.http.endpoint import Methods
-from sessions.api import events, resources, sessions, threads
+from sessions.api import events, resources, sessions, threads, tool_calls
 
 urlpatterns = [
     path("sessions", Methods(GET=sessions.index, POST=sessions.create)),
@@ -15,7 +15,19 @@ urlpatterns = [
     ),
     path("sessions/<session_id>/archive", Methods(POST=sessions.archive)),
     path("sessions/<session_id>/events", Methods(GET=events.index, POST=events.send)),
-    path("sessions/<session_id>/tool_calls", Methods(GET=events.tool_calls)),
+    path("sessions/<session_id>/tool_calls", Methods(GET=tool_calls.index)),
+    path(
+        "sessions/<session_id>/tool_calls/<call_id>/look",
+        Methods(POST=tool_calls.look),
+    ),
+    path(
+        "sessions/<session_id>/tool_calls/<call_id>/run_again",
+        Methods(POST=tool_calls.run_again),
+    ),
+    path(
+        "sessions/<session_id>/tool_calls/<call_id>/mark_done",
+        Methods(POST=tool_calls.mark_done),
+    ),
     path(
         "sessions/<session_id>/resources",
         Methods(GET=resources.index, POST=resources.add),

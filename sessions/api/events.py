@@ -9,8 +9,7 @@ from pydantic import Field
 from agents.http.endpoint import Call, endpoint
 from agents.http.query import CreatedQuery, Order
 from agents.models import Act
-from sessions import actions, ledger, log
-from sessions.api import serialise
+from sessions import actions, log
 from sessions.api.drafts import drafts
 from sessions.api.event_pages import event_page
 from sessions.api.params import EventsSend
@@ -47,11 +46,3 @@ def index(call: Call[Any], session_id: str) -> dict[str, Any]:
         include_own=query.include_own,
     )
     return event_page(rows, query, query.order, session.pk)
-
-
-@endpoint(Act.LOOK)
-def tool_calls(call: Call[Any], session_id: str) -> dict[str, Any]:
-    """What became of each call: an extension of ours."""
-    session = find_session(call.actor, session_id)
-    found = ledger.calls_of(session.pk)
-    return {"data": [serialise.tool_call(each) for each in found]}

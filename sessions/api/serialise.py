@@ -59,6 +59,8 @@ def tool_call(call: Call) -> dict[str, Any]:
         "answered_at": stamp(call.answered_at),
         "started_at": stamp(call.started_at),
         "ended_at": stamp(call.ended_at),
+        "settled_by": call.settled_by,
+        "settled_how": call.settled_how,
     }
 
 

@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sessions.consumers.entries import Entry, encode
+from sessions.ledger import call_id_of, changes_call
+from sessions.log import Frame
 from sessions.models import Session
-from sessions.templatetags.events import render_event, session_state
+from sessions.templatetags.events import render_call, render_event, session_state
 from sessions.usage import hour_price
 
 
@@ -39,11 +41,7 @@ def standings(session_ids: Sequence[str]) -> dict[str, Shown]:
 def _row(entry: Entry, session: Session | None) -> str:
     frame = entry.frame
     # What only a child thread's stream shows has no row on the session's page.
-    html = (
-        ""
-        if frame.record.inner
-        else render_event(frame.record, session=session, queued=frame.queued)
-    )
+    html = "" if frame.record.inner else _html(frame, session)
     said = {
         "number": entry.number,
         "id": frame.record.id,
@@ -52,3 +50,9 @@ def _row(entry: Entry, session: Session | None) -> str:
         "queued": frame.queued,
     }
     return f'{encode(said)[:-1]},"json":{entry.json}}}'
+
+
+def _html(frame: Frame, session: Session | None) -> str:
+    if session is not None and changes_call(frame.record):
+        return render_call(session, call_id_of(frame.record))
+    return render_event(frame.record, session=session, queued=frame.queued)

@@ -23,6 +23,16 @@ class ToolCall:
     id: str
     name: str
     input: Mapping[str, Any]
+    attempt: int = 1
+
+    @property
+    def run_id(self) -> str:
+        """The id under which a sandbox runs it once, and remembers it."""
+        return run_id(self.id, self.attempt)
+
+
+def run_id(call_id: str, attempt: int) -> str:
+    return call_id if attempt == 1 else f"{call_id}:{attempt}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +41,7 @@ class ToolResult:
 
     content: tuple[Block, ...]
     is_error: bool = False
+    ran: bool | None = True  # null: nobody knows; it may have, in part or in whole
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,10 +114,13 @@ class Turn(Protocol):
         """
 
     async def take_in(self) -> Sequence[Record]:
-        """Take queued messages in, at positions after everything else; maybe none."""
+        """Take in what is queued, at positions after everything else; maybe nothing.
+
+        Errands may be among it (`standing.errands`): they come before anything else.
+        """
 
     async def take_decisions(self) -> Sequence[Record]:
-        """Take in what people said of the calls that ask; maybe nothing yet."""
+        """Take in what people said of the calls that ask, and errands; maybe nothing."""
 
     async def create_thread(
         self, agent: Mapping[str, Any], content: Sequence[Block]
@@ -128,6 +142,9 @@ class Turn(Protocol):
         The host writes the intent before and the result after. For a call that has
         an intent already it collects, runs again or says "unknown", as it must.
         """
+
+    async def run_errand(self, errand: Record) -> None:
+        """Do what somebody asked about an old call, and write what came of it."""
 
     async def refuse_request(self) -> Ending | None:
         """Ask right before each model request; an ending means: do not make it."""

@@ -9,9 +9,15 @@ from typing import Any
 
 from sessions.events import (
     AgentToolResult,
+    AgentToolUse,
     Block,
     Draft,
+    Payload,
     Record,
+    ToolLateResult,
+    ToolLook,
+    ToolLooked,
+    ToolRerun,
     ToolStarted,
     UserMessage,
     UserToolConfirmation,
@@ -71,7 +77,7 @@ class FakeTurn:
         self.agent = agent or fake_agent()
         self.system_notes: Sequence[str] = ()
         self.log = list(log)
-        self.queue: list[UserMessage] = []
+        self.queue: list[Payload] = []
         self.decisions: list[UserToolConfirmation] = []
         self.threads: dict[str, list[Sequence[Block]]] = {}  # what each was told
         self.frames: list[Frame] = []
@@ -145,6 +151,36 @@ class FakeTurn:
         )
         self.write(Draft(payload=payload))
         return result
+
+    async def run_errand(self, errand: Record) -> None:
+        match errand.payload:
+            case ToolLook(tool_use_id=asked):
+                looked = ToolLooked(
+                    tool_use_id=asked, errand_id=errand.id, found="nothing"
+                )
+                self.write(Draft(payload=looked))
+            case ToolRerun() as rerun:
+                await self._run_again(errand, rerun)
+
+    async def _run_again(self, errand: Record, rerun: ToolRerun) -> None:
+        (use,) = (r.payload for r in self.log if r.id == rerun.tool_use_id)
+        assert isinstance(use, AgentToolUse)
+        call = ToolCall(
+            id=rerun.tool_use_id, name=use.name, input=use.input, attempt=rerun.attempt
+        )
+        self.executed.append(call)
+        result = await self._run(call)
+        late = ToolLateResult(
+            tool_use_id=call.id,
+            errand_id=errand.id,
+            attempt=call.attempt,
+            outcome="run_again",
+            call=rerun.call,
+            sender=rerun.sender,
+            content=result.content,
+            is_error=result.is_error,
+        )
+        self.write(Draft(payload=late))
 
     async def refuse_request(self) -> Ending | None:
         return self.refusal

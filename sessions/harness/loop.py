@@ -28,6 +28,7 @@ from sessions.harness.reply import (
 )
 from sessions.harness.standing import (
     OpenCall,
+    errands,
     failures,
     is_interrupted,
     open_calls,
@@ -54,11 +55,15 @@ async def run_turn(turn: Turn, model: Model) -> Ending:
         await _end_lost_requests(turn, records)
         if is_interrupted(records):
             await close_interrupted(turn)
+        elif asked := errands(records):
+            await _run_errands(turn, asked)
+            continue
         elif calls := open_calls(records):
             if ending := await _answer(turn, calls):
                 return ending
             continue
-        await turn.take_in()
+        if errands(await turn.take_in()):
+            continue
         if ending := settled(records) or await _ask(turn, model, records):
             return ending
 
@@ -75,13 +80,22 @@ async def _end_lost_requests(turn: Turn, records: Sequence[Record]) -> None:
         await turn.emit(*(lost_end(start) for start in starts))
 
 
+async def _run_errands(turn: Turn, asked: Sequence[Record]) -> None:
+    """One after the other: they may be about the same call."""
+    for errand in asked:
+        await turn.run_errand(errand)
+
+
 async def _answer(turn: Turn, calls: Sequence[OpenCall]) -> Ending | None:
     """Run what may run; and what asks, once somebody has answered all of it."""
     if free := [each.call for each in calls if not each.asks]:
         await _run_tools(turn, free)
         return None
     await turn.take_decisions()
-    calls = open_calls(await turn.records())
+    records = await turn.records()
+    if errands(records):
+        return None
+    calls = open_calls(records)
     if waiting := [each.call.id for each in calls if each.waits]:
         return requires_action(waiting)
     if denials := [denial(each) for each in calls if each.is_denied]:

@@ -20,9 +20,10 @@ from sessions.events import (
     SessionError,
 )
 from sessions.harness.contract import Turn
+from sessions.harness.late import stopped_errand
 from sessions.harness.model import CUT_SHORT, ModelFailed, Reply, Usage
 from sessions.harness.preview import Preview
-from sessions.harness.standing import OpenCall, open_requests, unanswered
+from sessions.harness.standing import OpenCall, errands, open_requests, unanswered
 from sessions.harness.tools.policy import CUSTOM, Verdict, judge
 
 TOO_LONG = "too_long"
@@ -174,6 +175,7 @@ def closings(
     return [
         *(lost_end(start, used.get(start)) for start in open_requests(records)),
         *(error_result(call.id, sentence) for call in unanswered(records)),
+        *(stopped_errand(errand) for errand in errands(records)),
     ]
 
 

@@ -20,6 +20,10 @@ from sessions.events import (
     ThreadMessageReceived,
     ThreadStatusIdle,
     ThreadStatusRunning,
+    ToolLateResult,
+    ToolLook,
+    ToolLooked,
+    ToolRerun,
     ToolStarted,
     UserCustomToolResult,
     UserInterrupt,
@@ -33,6 +37,7 @@ from sessions.harness.contract import (
     RETRIES_EXHAUSTED,
     Ending,
     ToolCall,
+    run_id,
 )
 from sessions.harness.horizon import is_reply
 from sessions.harness.model import CUT_SHORT
@@ -102,12 +107,24 @@ def unanswered(records: Sequence[Record]) -> list[ToolCall]:
 
 
 def started(records: Sequence[Record]) -> set[str]:
-    """Return the open calls with an intent: they may have had effects."""
+    """Return the open runs with an intent: they may have had effects."""
     return {
-        record.payload.tool_use_id
+        run_id(record.payload.tool_use_id, record.payload.attempt)
         for record in _since_reply(records)
         if isinstance(record.payload, ToolStarted)
     }
+
+
+def errands(records: Sequence[Record]) -> list[Record]:
+    """Return what people asked about old calls and nothing has come of yet."""
+    asked: dict[str, Record] = {}
+    for record in _since_reply(records):
+        match record.payload:
+            case ToolLook() | ToolRerun():
+                asked[record.id] = record
+            case ToolLooked(errand_id=done) | ToolLateResult(errand_id=done):
+                asked.pop(done, None)
+    return list(asked.values())
 
 
 def open_requests(records: Sequence[Record]) -> list[str]:

@@ -23,11 +23,14 @@ from sessions.events import (
     Record,
     SystemMessage,
     ThreadMessageReceived,
+    ToolLateResult,
+    ToolMarkedDone,
     UserCustomToolResult,
     UserMessage,
 )
 from sessions.harness.estimate import tokens
 from sessions.harness.horizon import Horizon, horizon_of, is_reply
+from sessions.harness.late import heading, marked
 from sessions.harness.model import CUT_SHORT, compact
 
 EMPTY_MESSAGE = "(empty message)"
@@ -147,6 +150,10 @@ class Transcript:
                 self._say([_text(str(block["text"])) for block in content], "system")
             case ThreadMessageReceived() as message:
                 self._say(_thread_blocks(message))
+            case ToolLateResult() as result:
+                self._say([_text(heading(result)), *_result_blocks(result.content)])
+            case ToolMarkedDone() as mark:
+                self._say([_text(marked(mark))])
             case ModelRequestEnd() if is_reply(record):
                 self._reply(record.private)
             case AgentToolUse() | AgentCustomToolUse():
@@ -228,13 +235,17 @@ def _thread_blocks(message: ThreadMessageReceived) -> list[Block]:
 
 
 def _tool_result(model_id: str, result: Result) -> Block:
-    blocks = [_readable(block, EMPTY_RESULT) for block in result.content]
     return {
         "type": "tool_result",
         "tool_use_id": model_id,
-        "content": blocks or [_text(EMPTY_RESULT)],
+        "content": _result_blocks(result.content),
         "is_error": bool(result.is_error),
     }
+
+
+def _result_blocks(content: Sequence[Block]) -> list[Block]:
+    blocks = [_readable(block, EMPTY_RESULT) for block in content]
+    return blocks or [_text(EMPTY_RESULT)]
 
 
 def _trimmed(result: Result) -> Result:

@@ -11,9 +11,8 @@ from django import template
 from django.template.loader import get_template
 from django.utils.safestring import SafeString, mark_safe
 
-from sessions import budgets, liveness
+from sessions import budgets, ledger, liveness
 from sessions.events import (
-    RESULTS,
     AgentCustomToolUse,
     AgentToolResult,
     AgentToolUse,
@@ -26,6 +25,7 @@ from sessions.events import (
     UserToolConfirmation,
     Waiting,
 )
+from sessions.ledger import State
 from sessions.log import Frame
 from sessions.models import Session
 from sessions.templatetags.prose import prose, terminal
@@ -67,6 +67,7 @@ NOTHING_PLACED = {
     "end": None,
     "over": None,
     "decision": None,
+    "later": (),
 }
 
 ADVICE: Mapping[str, str] = {
@@ -115,6 +116,8 @@ def render_frames(
     """Rows of stored frames, in chunks; what belongs to a row is placed in it."""
     settled = _settled(frames)
     parts = _parts([frame.record for frame in settled])
+    if session is not None:
+        _add_what_came_later(session, parts)
     rows = [
         _render(frame.record, {"session": session, "queued": frame.queued, **extra})
         for frame in settled
@@ -158,6 +161,28 @@ def _parts(records: Iterable[Record]) -> dict[str, dict[str, Any] | None]:
     return parts
 
 
+def _add_what_came_later(
+    session: Session, parts: dict[str, dict[str, Any] | None]
+) -> None:
+    """A call with unknown outcome shows what was done about it, however much later."""
+    unknown = {call: part for call, part in parts.items() if part and _is_unknown(part)}
+    for record in ledger.later(session.pk, unknown):
+        part = unknown[ledger.call_id_of(record)]
+        part["later"] = [*part.get("later", ()), record]
+
+
+def _is_unknown(part: Mapping[str, Any]) -> bool:
+    result = part.get("result")
+    return result is not None and ledger.is_unknown(result)
+
+
+def render_call(session: Session, call_id: str) -> str:
+    """The row of a call with all that came of it since; empty where there is none."""
+    records = ledger.records_of(session.pk, call_id)
+    frames = [Frame(number=each.seq, record=each, queued=False) for each in records]
+    return "".join(render_frames(frames, session=session))
+
+
 def _place_of(record: Record) -> tuple[str, str] | None:
     """Whose row an event belongs into, and as what."""
     match record.payload:
@@ -167,7 +192,7 @@ def _place_of(record: Record) -> tuple[str, str] | None:
             return call, "result"
         case UserToolConfirmation(tool_use_id=call):
             return call, "decision"
-        case ToolStarted(tool_use_id=call):
+        case ToolStarted(tool_use_id=call, attempt=1):
             return call, "started"
         case ModelRequestEnd(model_request_start_id=start):
             return start, "end"
@@ -237,11 +262,61 @@ def tokens_in(usage: Mapping[str, Any]) -> int:
     return int(usage.get("input_tokens") or 0) + int(written) + int(read)
 
 
+@register.simple_tag
+def call_state(
+    record: Record,
+    started: Record | None,
+    result: Record | None,
+    later: Sequence[Record],
+) -> str:
+    """How a call stands by what is shown of it."""
+    told = [each for each in (record, started, result, *later) if each is not None]
+    return _stands(ledger.fold(told)[0].state)
+
+
+def _stands(state: State) -> str:
+    """A row says less than the ledger: who refused a call is told beside it."""
+    shown = {State.PENDING: State.WAITING, State.DENIED: State.FAILED}
+    return shown.get(state, state).value
+
+
+STATES: Mapping[State, str] = {
+    State.WAITING: "waits for you",
+    State.PENDING: "to be run",
+    State.RUNNING: "running",
+    State.DONE: "done",
+    State.FAILED: "failed",
+    State.DENIED: "denied",
+    State.UNKNOWN: "outcome unknown",
+}
+SETTLED: Mapping[str, str] = {
+    "look": "collected for",
+    "run_again": "run again for",
+    "mark_done": "marked as done by",
+}
+
+
 @register.filter
-def state_of(started: Record | None, result: Record | None) -> str:
-    if result is not None and isinstance(result.payload, RESULTS):
-        return "failed" if result.payload.is_error else "done"
-    return "running" if started else "waiting"
+def state_words(call: ledger.Call) -> str:
+    return STATES[call.state]
+
+
+@register.filter
+def settled_words(call: ledger.Call) -> str:
+    return SETTLED[call.settled_how or ""]
+
+
+@register.filter
+def took(call: ledger.Call) -> float | None:
+    if call.ended_at is None or call.started_at is None:
+        return None
+    return (call.ended_at - call.started_at).total_seconds()
+
+
+@register.filter
+def is_due(errand: Record, later: Sequence[Record]) -> bool:
+    """Say whether nothing has come of a look or a run yet."""
+    return all(getattr(each.payload, "errand_id", "") != errand.id for each in later)
 
 
 @register.filter

@@ -36,6 +36,27 @@ CUSTOM = ("agent.custom_tool_use", {"name": "weather", "input": {}})
 STARTED = ("agentsite.tool_started", {"tool_use_id": "sevt_1"})
 DONE = ("agent.tool_result", {"tool_use_id": "sevt_1"})
 FAILED = ("agent.tool_result", {"tool_use_id": "sevt_1", "is_error": True})
+LOST = (
+    "agent.tool_result",
+    {"tool_use_id": "sevt_1", "is_error": True, "agentsite_unknown": True},
+)
+BY_ALICE = {"tool_use_id": "sevt_1", "call": "bash {}", "sender": "Alice"}
+LOOK = ("agentsite.tool_look", BY_ALICE)
+LOOKED = (
+    "agentsite.tool_looked",
+    {"tool_use_id": "sevt_1", "errand_id": "sevt_4", "found": "running"},
+)
+RERUN = ("agentsite.tool_rerun", {**BY_ALICE, "attempt": 2})
+AGAIN = ("agentsite.tool_started", {"tool_use_id": "sevt_1", "attempt": 2})
+MARKED = ("agentsite.tool_marked_done", BY_ALICE)
+
+
+def late(outcome, **more):
+    said = {**BY_ALICE, "errand_id": "sevt_4", "attempt": 2, "outcome": outcome}
+    return "agentsite.tool_late_result", {**said, **more}
+
+
+FAILED_LATE = late("run_again", is_error=True)
 
 
 def word(result):
@@ -63,7 +84,16 @@ def recovered(outcome):
         ([use(), STARTED, FAILED], State.FAILED, 1),
         ([use(), STARTED, recovered("collected"), DONE], State.DONE, 1),
         ([use(), STARTED, recovered("re-run"), DONE], State.DONE, 2),
-        ([use(), STARTED, recovered("unknown"), FAILED], State.UNKNOWN, 1),
+        ([use(), STARTED, LOST], State.UNKNOWN, 1),
+        ([use(), STARTED, LOST, LOOK], State.UNKNOWN, 1),
+        ([use(), STARTED, LOST, LOOK, LOOKED], State.UNKNOWN, 1),
+        ([use(), STARTED, LOST, LOOK, late("collected"), LOOKED], State.DONE, 1),
+        ([use(), STARTED, LOST, RERUN], State.PENDING, 1),
+        ([use(), STARTED, LOST, RERUN, AGAIN], State.RUNNING, 2),
+        ([use(), STARTED, LOST, RERUN, AGAIN, late("run_again")], State.DONE, 2),
+        ([use(), STARTED, LOST, RERUN, AGAIN, FAILED_LATE], State.FAILED, 2),
+        ([use(), STARTED, LOST, RERUN, AGAIN, late("unknown")], State.UNKNOWN, 2),
+        ([use(), STARTED, LOST, MARKED], State.DONE, 1),
     ],
 )
 def test_a_call_stands_as_the_log_says(events, state, attempt):
@@ -76,6 +106,19 @@ def test_it_says_who_allowed_a_call_and_when():
     assert call.answered_by == "Alice"
     moments = [call.asked_at, call.answered_at, call.started_at, call.ended_at]
     assert moments == [BEGAN + timedelta(seconds=n) for n in (1, 2, 3, 4)]
+
+
+@pytest.mark.parametrize(
+    ("event", "how"),
+    [
+        (late("collected"), "look"),
+        (late("run_again"), "run_again"),
+        (MARKED, "mark_done"),
+    ],
+)
+def test_it_says_who_settled_a_call_and_how(event, how):
+    (call,) = fold(records(use(), STARTED, LOST, event))
+    assert (call.settled_by, call.settled_how, call.errand) == ("Alice", how, None)
 
 
 def test_an_event_of_an_unknown_call_changes_nothing():

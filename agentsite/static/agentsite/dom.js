@@ -76,7 +76,7 @@ export function duration(seconds) {
 
 /** Send a form as the page would, and say in a sentence what went wrong. */
 export async function send(form, button = null) {
-  const response = await fetch(form.action, {
+  const response = await fetch(button?.getAttribute("formaction") || form.action, {
     method: "POST", body: new FormData(form, button), headers: { Accept: "application/json" },
   });
   if (response.redirected) throw new Error("You are signed out: sign in again in another tab.");

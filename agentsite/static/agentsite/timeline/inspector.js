@@ -1,6 +1,9 @@
-// The sheet on the right: details, every stored event, files.
+// The sheet on the right: details, the ledger of calls, every stored event, files.
 
-import { $, $$, element, remembered } from "../dom.js";
+import { $, $$, element, localTimes, remembered } from "../dom.js";
+
+const CALLS = /tool|recovery|span.model_request_end|session.status/;
+const CALLS_WAIT = 300;
 
 const CHANGE_FILES = new Set(["agentsite.outputs_captured", "agentsite.resources_changed"]);
 const NARROW = matchMedia("(max-width: 1000px)");
@@ -28,6 +31,7 @@ export class Inspector {
   /** Show live events in the raw list, once somebody has opened it. */
   take(events) {
     if (events.some((event) => CHANGE_FILES.has(event.event_type))) this.#reloadFiles();
+    if (events.some((event) => CALLS.test(event.event_type))) this.#loadCallsSoon();
     if (!this.loaded) return;
     for (const event of events) $("#raw").prepend(rawRow(event.number, event.event_type, event.json));
   }
@@ -54,6 +58,21 @@ export class Inspector {
     }
     for (const panel of $$("[data-name]", this.root)) panel.hidden = panel.dataset.name !== chosen.dataset.panel;
     if (chosen.dataset.panel === "raw") this.#load();
+    if (chosen.dataset.panel === "calls") this.#loadCalls();
+  }
+
+  /** Once for all that happens in a moment, and only where somebody looks. */
+  #loadCallsSoon() {
+    if ($("#calls").hidden || this.calling) return;
+    this.calling = setTimeout(() => { this.calling = 0; this.#loadCalls(); }, CALLS_WAIT);
+  }
+
+  async #loadCalls() {
+    const panel = $("#calls");
+    const response = await fetch(panel.dataset.source, { headers: { "HX-Request": "true" } }).catch(() => null);
+    if (!response?.ok) return;  // What stands there stays; the next event asks again.
+    panel.innerHTML = await response.text();
+    localTimes(panel);
   }
 
   async #load() {

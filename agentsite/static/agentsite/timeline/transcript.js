@@ -62,6 +62,7 @@ export class Transcript {
     localTimes(node.parentNode);
     if (node.dataset.part) return this.#attach(node);
     const there = document.getElementById(node.id);
+    if (node.id !== id) return this.#tellAnew(there, node, number);
     if (there && Number(there.dataset.number) >= number && !("queued" in there.dataset)) return;
     there?.remove();
     node.dataset.number = number;
@@ -69,6 +70,14 @@ export class Transcript {
     if (queued) $("#queue").append(node);
     else this.#live().append(node);
     if (!this.following) this.unseen += 1;
+  }
+
+  /** A row that another event has changed, where it stands. */
+  #tellAnew(there, node, number) {
+    if (!there || Number(there.dataset.number) >= number) return;
+    node.dataset.number = number;
+    if ($("details", there)?.open) $("details", node).open = true;
+    there.replaceWith(node);
   }
 
   #live() {
