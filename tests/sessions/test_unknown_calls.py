@@ -178,8 +178,7 @@ async def test_a_run_that_is_killed_in_the_middle_is_unknown_and_not_repeated(
     async with hosting(FakeHands(model.url, provider)):
         call = await is_unknown_after_loss(session, provider)
         await run_again(actor, session, call.id)
-        await until(seen(session, "agentsite.tool_started", 2))
-        await until(runs(provider, session))
+        await until(runs(provider, session, call))
     await provider.lose(session.pk)
     async with hosting(FakeHands(model.url, provider)):
         await until(seen(session, "agentsite.tool_late_result"))
@@ -202,10 +201,12 @@ async def is_unknown_after_loss(session, provider):
     return call
 
 
-def runs(provider, session):
+def runs(provider, session, call):
+    """It was begun anew, and the sandbox has heard of that."""
+
     async def look():
         machine = provider.machines.get(session.pk)
-        return machine is not None and bool(machine.tools.running)
+        return machine is not None and f"{call.id}:2" in machine.tools.running
 
     return look
 
@@ -217,8 +218,7 @@ async def test_a_run_that_another_host_takes_over_is_collected(
     async with hosting(FakeHands(model.url, provider)):
         call = await is_unknown(session)
         await run_again(actor, session, call.id)
-        await until(runs(provider, session))
-        await until(seen(session, "agentsite.tool_started", 2))
+        await until(runs(provider, session, call))
     async with hosting(FakeHands(model.url, provider)):
         await is_idle(session)
     assert (await the_call(session)).state is State.DONE
@@ -337,8 +337,7 @@ async def test_a_stop_cuts_the_run_and_it_is_unknown_again(
     async with hosting(hands):
         call = await is_unknown_after_loss(session, provider)
         await run_again(actor, session, call.id)
-        await until(runs(provider, session))
-        await until(seen(session, "agentsite.tool_started", 2))
+        await until(runs(provider, session, call))
         await send(actor, session, [STOP])
         await is_idle(session)
     assert provider.machines[session.pk].tools.running == {}
