@@ -24,12 +24,8 @@ def waiting(session_id: str, thread_id: str) -> list[str]:
 
 def unsettled(session_id: str, thread_id: str) -> list[OpenCall]:
     """Return a thread's calls without a result. Words not yet taken in count."""
-    rows = Event.objects.filter(session_id=session_id, thread_id=thread_id)
-    replies = rows.filter(type=EventType.MODEL_REQUEST_END, payload__is_error=False)
-    last = replies.order_by("-position").values_list("position", flat=True).first()
-    later = Q(position=None) | Q(position__gt=last or 0)
-    found = rows.filter(later, type__in=[*CALLS, *ANSWERS]).order_by("seq")
-    return open_calls([log.record_of(row) for row in found])
+    rows = log.since_reply(session_id, thread_id).filter(type__in=[*CALLS, *ANSWERS])
+    return open_calls([log.record_of(row) for row in rows])
 
 
 def find_call(session_id: str, call_id: str) -> Record | None:

@@ -17,6 +17,7 @@ from agents.models import Agent, Environment
 from sessions.events import (
     Draft,
     UserCustomToolResult,
+    UserInterrupt,
     UserMessage,
     UserToolConfirmation,
 )
@@ -125,6 +126,10 @@ def message_of(actor: Actor, text: str) -> Draft:
     return Draft(
         payload=UserMessage(content=said, agentsite_sender=actor.name), queued=True
     )
+
+
+def stop_of(actor: Actor) -> Draft:
+    return Draft(payload=UserInterrupt(agentsite_sender=actor.name), queued=True)
 
 
 def decision_of(actor: Actor, said: Mapping[str, str]) -> Draft:

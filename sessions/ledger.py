@@ -8,10 +8,11 @@ unknown ─ to be run again ─▶ pending ─ started ─▶ running ─ late r
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 
 from django.db.models import Q
 
@@ -76,6 +77,7 @@ class Call:
     id: str
     thread_id: str
     name: str
+    input: Mapping[str, Any]
     state: State
     attempt: int = 0  # how often it was run; 0 before the first time
     answered_by: str | None = None  # who allowed, denied or answered it
@@ -138,6 +140,13 @@ def calls_of(session_id: str) -> list[Call]:
     """Return a session's calls, in the order in which they were made."""
     rows = Event.objects.filter(session_id=session_id, type__in=TYPES).order_by("seq")
     return fold(log.record_of(row) for row in rows)
+
+
+def running(session_id: str, thread_id: str) -> list[Call]:
+    """Return what a thread runs now and its messages wait behind, in order."""
+    rows = log.since_reply(session_id, thread_id).filter(type__in=TYPES)
+    found = fold(log.record_of(row) for row in rows)
+    return [call for call in found if call.state is State.RUNNING]
 
 
 def fold(records: Iterable[Record]) -> list[Call]:
@@ -207,6 +216,7 @@ def _made(record: Record, use: AgentToolUse | AgentCustomToolUse) -> Call:
         id=record.id,
         thread_id=record.thread_id,
         name=use.name,
+        input=use.input,
         state=state,
         asked_at=record.created_at,
     )

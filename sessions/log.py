@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Any
 
 from django.db import connection, transaction
-from django.db.models import Count, Max, Min, QuerySet, Sum, TextField
+from django.db.models import Count, Max, Min, Q, QuerySet, Sum, TextField
 from django.db.models.functions import Cast, Length
 from django.utils import timezone
 
@@ -215,6 +215,14 @@ def waiting_input(session_id: str) -> tuple[int, int]:
 
 def _of_thread(rows: QuerySet[Event], thread_id: str | None) -> QuerySet[Event]:
     return rows.filter(thread_id=thread_id) if thread_id else rows
+
+
+def since_reply(session_id: str, thread_id: str) -> QuerySet[Event]:
+    """What followed a thread's last whole reply, and what is queued; in order."""
+    rows = Event.objects.filter(session_id=session_id, thread_id=thread_id)
+    replies = rows.filter(type=EventType.MODEL_REQUEST_END, payload__is_error=False)
+    last = replies.order_by("-position").values_list("position", flat=True).first()
+    return rows.filter(Q(position=None) | Q(position__gt=last or 0)).order_by("seq")
 
 
 def records(

@@ -99,6 +99,8 @@ def render_event(
 def _render(record: Record, extra: Mapping[str, Any]) -> str:
     name = record.type.value.replace(".", "_")
     kind, sign = LOOK.get(record.type, ("system", "activity"))
+    if extra.get("queued") and record.type is EventType.USER_MESSAGE:
+        extra = {**extra, "behind": _behind(record, extra.get("session"))}
     context = {
         "record": record,
         "event": record.payload,
@@ -108,6 +110,13 @@ def _render(record: Record, extra: Mapping[str, Any]) -> str:
         **extra,
     }
     return get_template(f"sessions/events/{name}.html").render(context).strip()
+
+
+def _behind(message: Record, session: Session | None) -> ledger.Call | None:
+    """The call that a queued message waits for."""
+    if session is None:
+        return None
+    return next(iter(ledger.running(session.pk, message.thread_id)), None)
 
 
 def render_frames(
@@ -341,7 +350,7 @@ def result_part(result: Record | None) -> SafeString:
 
 
 @register.filter
-def summary(call: AgentToolUse | AgentCustomToolUse) -> str:
+def summary(call: AgentToolUse | AgentCustomToolUse | ledger.Call) -> str:
     return summary_of(call.name, call.input)
 
 

@@ -8,7 +8,13 @@ from agents.errors import InvalidRequest
 from agents.models import Act
 from agents.views.access import PageRequest, acted, page
 from sessions import actions
-from sessions.forms import BudgetForm, MessageForm, decision_of, message_of
+from sessions.forms import (
+    BudgetForm,
+    MessageForm,
+    decision_of,
+    message_of,
+    stop_of,
+)
 from sessions.lookup import find_session
 
 
@@ -18,8 +24,9 @@ def send_message(request: PageRequest, session_id: str) -> HttpResponse:
     here = f"/sessions/{session_id}"
 
     def send() -> None:
-        draft = message_of(request.actor, _text(request))
-        actions.send_events(request.actor, session, [draft])
+        message = message_of(request.actor, _text(request))
+        stops = [stop_of(request.actor)] if "interrupt" in request.POST else []
+        actions.send_events(request.actor, session, [*stops, message])
 
     return acted(request, send, then=here, back=here, said="")
 

@@ -361,3 +361,23 @@ async def test_a_summary_is_stored_and_counted_like_every_request(
     await session.arefresh_from_db()
     counted = [end.payload["model_usage"]["output_tokens"] for end in ends]
     assert session.usage["output_tokens"] == sum(counted)
+
+
+async def test_a_command_may_outlast_every_limit_of_its_host(
+    actor, agent, environment, hands, model, monkeypatch
+):
+    """The lease is renewed meanwhile, and nobody else takes the session."""
+    monkeypatch.setattr("sessions.leases.LEASE_SECONDS", 1.5)
+    monkeypatch.setattr("sessions.host.RENEW_SECONDS", 0.2)
+    monkeypatch.setattr("sessions.turn.STOP_SECONDS", 0.1)
+    call = bash("sleep 3.5; echo done")
+    session = await begin(
+        actor, agent, environment, scripted({"tools": [call]}, {"say": "Ok."})
+    )
+    other = FakeHands(model.url, hands.provider)
+    async with hosting(hands), hosting(other):
+        await is_idle(session)
+    (result,) = await events(session, "agent.tool_result")
+    assert result.payload["content"][0]["text"] == "done"
+    assert len(hands.provider.executed) == 1
+    assert await has(session, fence=1)

@@ -92,6 +92,38 @@ def test_an_archived_session_takes_no_message(as_alice, session):
     assert "archived" in answer.json()["message"]
 
 
+def test_interrupt_and_send_is_one_request_of_both(as_bob, session):
+    as_bob.post(url(session, "/messages"), {"text": "Go."})
+    sent = {"text": "Stop that.", "interrupt": "1"}
+    assert as_bob.post(url(session, "/messages"), sent, **JSON).status_code == 200
+    rows = Event.objects.filter(type__startswith="user.").order_by("seq")
+    kinds = [row.type for row in rows]
+    assert kinds == ["user.message", "user.interrupt", "user.message"]
+    assert {row.payload["agentsite_sender"] for row in rows} == {"bob"}
+
+
+def test_interrupt_and_send_is_offered_only_while_it_works(as_bob, session):
+    button = r'id="interrupt-send"[^>]* hidden'
+    assert re.search(button, as_bob.get(url(session)).content.decode())
+    as_bob.post(url(session, "/messages"), {"text": "Go."})
+    assert not re.search(button, as_bob.get(url(session)).content.decode())
+
+
+def test_a_queued_message_says_what_it_waits_behind(as_bob, session, write):
+    as_bob.post(url(session, "/messages"), {"text": "Hurry."})
+    free = as_bob.get(url(session)).content.decode()
+    assert re.search(r'class="behind" hidden', free)
+    use = write("agent.tool_use", name="bash", input={"command": "make world"})
+    started = write("agentsite.tool_started", tool_use_id=use.id)
+    page = as_bob.get(url(session)).content.decode()
+    since = started.created_at.isoformat()
+    assert f'class="behind" data-since="{since}"' in page
+    assert re.search(r"behind .*<b>bash</b> .*make world", page)
+    write("agent.tool_result", tool_use_id=use.id)
+    page = as_bob.get(url(session)).content.decode()
+    assert re.search(r'class="behind" hidden', page)
+
+
 def test_stopping_asks_for_an_interrupt(as_bob, actor, session):
     as_bob.post(url(session, "/messages"), {"text": "Go."})
     as_bob.post(url(session, "/interrupt"))

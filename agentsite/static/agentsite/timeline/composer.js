@@ -22,7 +22,7 @@ export function compose(form, session, onSent) {
     refusal.hidden = true;
     const sent = text.value;
     try {
-      await send(form);
+      await send(form, event.submitter);
       if (text.value === sent) text.value = "";
       remembered(key, text.value);
       onSent();

@@ -20,6 +20,8 @@ export class Header {
     for (const figure of $$("[data-usage]")) figure.textContent = compact(state.usage[figure.dataset.usage] || 0);
     const stop = $("#stop-form");
     if (stop) stop.hidden = !state.can_stop;
+    const interrupting = $("#interrupt-send");
+    if (interrupting) interrupting.hidden = !this.isWorking;
     $("#no-worker").hidden = state.workers || !this.isWorking;
     document.title = (this.isWorking ? "● " : "") + (state.title || "Untitled session") + " · Agentsite";
     this.#showElapsed();

@@ -38,6 +38,18 @@ export class Transcript {
     this.settle();
   }
 
+  /** What queued messages wait behind, and for how long it has run. */
+  #sayWhatRuns() {
+    const notes = $$("#queue .behind", this.root);
+    if (!notes.length) return;
+    const row = $(".row-tool[data-state='running'][data-started]", this.root);
+    for (const note of notes) {
+      if (row) describe(note, row);
+      if (note.hidden) continue;
+      $(".for", note).textContent = `(${duration(Math.floor(seconds(note.dataset.since, new Date())))})`;
+    }
+  }
+
   /** Stay at the end while something grows, if the reader is there. */
   keepUp() {
     if (this.following) this.#tail();
@@ -45,6 +57,7 @@ export class Transcript {
   }
 
   settle() {
+    this.#sayWhatRuns();
     this.keepUp();
     for (const listener of this.listeners) listener();
   }
@@ -143,6 +156,7 @@ export class Transcript {
       const since = seconds(row.dataset.started || row.dataset.at, now);
       if (since >= 1) $(".took", row).textContent = duration(Math.floor(since));
     }
+    this.#sayWhatRuns();
   }
 
   #watchScrolling() {
@@ -180,6 +194,16 @@ function parse(html) {
   const template = document.createElement("template");
   template.innerHTML = html.trim();
   return template.content.firstElementChild;
+}
+
+function describe(note, row) {
+  note.hidden = false;
+  if (note.dataset.since === row.dataset.started) return;
+  note.dataset.since = row.dataset.started;
+  $("b", note).textContent = $(".call b", row).textContent;
+  $(".sum", note).textContent = $(".call .sum", row).textContent;
+  $("time", note).dateTime = row.dataset.started;
+  localTimes(note);
 }
 
 function showTook(row) {
