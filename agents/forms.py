@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from django import forms
 from django.conf import settings
 from pydantic import BaseModel
 
+from agents.custom_tools import CustomTools, Sent
 from agents.errors import InvalidRequest
 from agents.http.validation import validate
 from agents.models import ModelAlias, Role
@@ -26,6 +28,12 @@ Params = TypeVar("Params", bound=BaseModel)
 OTHER = "other"
 
 ASK = {"type": "always_ask"}
+
+SHOWN = frozenset({TOOLSET, "custom"})
+"""The kinds of tools that the form shows; it leaves others as they are."""
+
+PLACES = re.compile(r"; (?=[\w.]+: )")
+"""Between two refusals of the API, each of which begins with its place."""
 
 TOOL_WORDS = {
     "bash": "Run commands in a shell that keeps its place",
@@ -170,6 +178,11 @@ class AgentForm(ParamsForm):
         field = self.fields["model"]
         assert isinstance(field, forms.ChoiceField)
         field.choices = model_choices()
+        self.custom = (
+            CustomTools.sent(cast(Sent, self.data))
+            if self.is_bound
+            else CustomTools.of(self.initial.get("custom", ()))
+        )
 
     @classmethod
     def initial_of(cls, config: Mapping[str, Any], version: int) -> dict[str, Any]:
@@ -185,9 +198,28 @@ class AgentForm(ParamsForm):
             "system": config["system"] or "",
             "tools": enabled_tools(config),
             "asks": asking_tools(config),
+            "custom": config["tools"],
             "metadata": config["metadata"],
             "version": version,
         }
+
+    def is_valid(self) -> bool:
+        return all([super().is_valid(), self.custom.is_valid()])
+
+    def refuse(self, message: str) -> None:
+        """Show each refusal at its field, that of a custom tool in its row."""
+        for said in PLACES.split(message):
+            place, _, sentence = said.partition(": ")
+            if not self._refuse_custom(place.split("."), sentence):
+                super().refuse(said)
+
+    def _refuse_custom(self, place: list[str], sentence: str) -> bool:
+        match place:
+            case ["tools", number, field, *_] if number.isdecimal():
+                return self.custom.refuse(
+                    int(number) - len(self._toolset()), field, sentence
+                )
+        return False
 
     def clean(self) -> dict[str, Any]:
         said = super().clean() or {}
@@ -203,7 +235,7 @@ class AgentForm(ParamsForm):
         said = self._said()
         gone = dict.fromkeys(before["metadata"].keys() - said["metadata"].keys())
         said["metadata"] = {**said["metadata"], **gone}
-        said["tools"] += [tool for tool in before["tools"] if tool["type"] != TOOLSET]
+        said["tools"] += [tool for tool in before["tools"] if tool["type"] not in SHOWN]
         if self.cleaned_data["version"]:
             said["version"] = self.cleaned_data["version"]
         return self.checked(AgentUpdate, said)
@@ -217,9 +249,12 @@ class AgentForm(ParamsForm):
             "description": said["description"],
             "model": {"id": model, "effort": said["effort"]},
             "system": said["system"].replace("\r\n", "\n"),
-            "tools": toolset(said["tools"], said["asks"]),
+            "tools": [*self._toolset(), *self.custom.wire()],
             "metadata": said["metadata"],
         }
+
+    def _toolset(self) -> list[dict[str, Any]]:
+        return toolset(self.cleaned_data["tools"], self.cleaned_data["asks"])
 
 
 def toolset(enabled: list[str], asks: Collection[str] = ()) -> list[dict[str, Any]]:

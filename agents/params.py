@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, field_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    field_validator,
+    model_validator,
+)
 
 from agents.http.validation import Params, Unbuilt, UnbuiltParams, not_yet
 
@@ -171,12 +178,40 @@ class InputSchema(Params):
     properties: dict[str, Any] | None = None
     required: list[str] | None = None
 
+    @model_validator(mode="after")
+    def _as_providers_take_it(self) -> Self:
+        for word in ("oneOf", "anyOf", "allOf"):
+            if word in (self.model_extra or {}):
+                raise ValueError(f"{word} may not stand at the top of a schema")
+        if _refers(self.model_dump()):
+            raise ValueError("a schema may not hold $ref: write out what it stands for")
+        for name in self.properties or ():
+            if not 1 <= len(name) <= 64:
+                raise ValueError("the name of a property has 1 to 64 characters")
+        return self
+
+
+def _refers(schema: Any) -> bool:
+    match schema:
+        case dict():
+            return "$ref" in schema or any(map(_refers, schema.values()))
+        case list():
+            return any(map(_refers, schema))
+    return False
+
 
 class CustomTool(Params):
     type: Literal["custom"]
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,128}$")]
     description: Annotated[str, Field(min_length=1, max_length=10_000)]
     input_schema: InputSchema
+
+    @field_validator("name")
+    @classmethod
+    def _not_of_a_server(cls, value: str) -> str:
+        if value.startswith("mcp__"):
+            raise ValueError("names that begin with mcp__ are those of MCP servers")
+        return value
 
 
 Tool = Annotated[Toolset | McpToolset | CustomTool, Field(discriminator="type")]

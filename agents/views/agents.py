@@ -70,7 +70,7 @@ def _made(request: PageRequest, form: AgentForm) -> AgentVersion | None:
 
 
 def _status(form: AgentForm) -> int:
-    return 422 if form.is_bound and form.errors else 200
+    return 422 if form.is_bound and (form.errors or form.custom.has_errors) else 200
 
 
 def tool_lines(form: AgentForm) -> list[dict[str, Any]]:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from django.utils.datastructures import MultiValueDict
 
 from agents import actions
+from agents.custom_tools import CustomTools
+from agents.forms import AgentForm
 from agents.models import Agent
 from agents.params import AgentUpdate
 from agents.views.starters import STARTERS
@@ -217,9 +220,16 @@ def test_saving_the_form_keeps_policies_and_custom_tools(as_alice, agent, aliase
     config = agent.latest.config
     config["tools"] = [custom]
     agent.latest.__class__.objects.filter(agent=agent).update(config=config)
-    from agents.forms import AgentForm
-
     initial = AgentForm.initial_of(config, 1)
-    form = AgentForm({**initial, "metadata": "", "name": "New", "other_model": "x"})
+    (row,) = [row for row in CustomTools.of(config["tools"]) if not row.is_blank]
+    sent = {**initial, **row.data, "metadata": "", "name": "New", "other_model": "x"}
+    form = AgentForm(
+        MultiValueDict(
+            {
+                key: value if isinstance(value, list) else [value]
+                for key, value in sent.items()
+            }
+        )
+    )
     assert form.is_valid(), form.errors
     assert form.to_update(config).tools[-1].name == "weather"
