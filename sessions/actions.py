@@ -154,9 +154,9 @@ def _locked(session: Session) -> Session:
     return found
 
 
-def interrupt(actor: Actor, session: Session) -> None:
-    """Stop what the session is doing now."""
-    stop = UserInterrupt(agentsite_sender=actor.name)
+def interrupt(actor: Actor, session: Session, thread_id: str | None = None) -> None:
+    """Stop what the session is doing now, or one of its threads."""
+    stop = UserInterrupt(agentsite_sender=actor.name, session_thread_id=thread_id)
     send_events(actor, session, [Draft(payload=stop, queued=True)])
 
 

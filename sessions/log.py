@@ -246,9 +246,15 @@ def since(session_id: str, number: int, *, limit: int = 500) -> list[Frame]:
     return sorted(frames, key=lambda frame: frame.number)[:limit]
 
 
-def before(session_id: str, number: int, *, limit: int = 200) -> list[Frame]:
-    """Return the last frames before a number, in order: for a page opened late."""
+def before(
+    session_id: str, number: int, *, limit: int = 200, thread_id: str | None = None
+) -> list[Frame]:
+    """Return the last frames before a number, in order: for a page opened late.
+
+    Of one thread, or of the session's own stream.
+    """
     rows = Event.objects.filter(session_id=session_id)
+    rows = _of_thread(rows, thread_id) if thread_id else rows.filter(inner=False)
     found = {
         row.id: row
         for part in (

@@ -20,6 +20,7 @@ urlpatterns = [
     path("sessions/new", create.create),
     path("sessions/<str:session_id>", timeline.show),
     path("sessions/<str:session_id>/earlier", timeline.earlier),
+    path("sessions/<str:session_id>/threads", timeline.threads),
     path("sessions/<str:session_id>/raw", timeline.raw),
     path("sessions/<str:session_id>/events.jsonl", timeline.events_jsonl),
     path("sessions/<str:session_id>/files", files.panel),

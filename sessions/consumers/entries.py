@@ -21,11 +21,12 @@ LAST_TYPES = frozenset({EventType.SESSION_DELETED, EventType.SESSION_STATUS_TERM
 
 @dataclass(kw_only=True)
 class Entry:
-    """A frame of the log. `row` is what the page shows, once somebody needs it."""
+    """A frame of the log, and what the pages show of it, once somebody needs that."""
 
     frame: log.Frame
     json: str
-    row: str | None = None
+    row: str | None = None  # on the session's page
+    own_row: str | None = None  # on its child thread's page
 
     @classmethod
     def of(cls, frame: log.Frame) -> Entry:
@@ -49,6 +50,12 @@ class Entry:
         if thread_id is None:
             return not record.inner
         return record.thread_id == thread_id or self.is_last
+
+    def lacks_row(self, page: str | None) -> bool:
+        """Say whether what a thread's page shows is still to be rendered."""
+        if page is None:
+            return self.row is None
+        return self.own_row is None and self.is_of(page)
 
     def ends(self, thread_id: str | None) -> bool:
         """Say whether a thread's stream ends here, since the thread does."""

@@ -6,10 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sessions.consumers.entries import Entry, encode
-from sessions.ledger import call_id_of, changes_call
+from sessions.ledger import Call, call_id_of, changes_call
 from sessions.log import Frame
 from sessions.models import Session
-from sessions.templatetags.events import render_call, render_event, session_state
+from sessions.templatetags.events import (
+    call_before_messages,
+    render_call,
+    render_event,
+    session_state,
+)
 from sessions.usage import hour_price
 
 
@@ -20,12 +25,21 @@ class Shown:
     session: str
 
 
-def show(session_id: str, entries: Sequence[Entry]) -> Shown:
-    """Render the rows that nobody has rendered yet; say how the session stands."""
+def show(session_id: str, entries: Sequence[Entry], page: str | None = None) -> Shown:
+    """Render the rows that nobody has rendered yet; say how the session stands.
+
+    A child thread's own events are inner: rows of its page, and not of the session's.
+    """
     session = Session.objects.filter(pk=session_id).first()
-    for entry in entries:
-        if entry.row is None:
-            entry.row = _row(entry, session)
+    bare = [entry for entry in entries if entry.lacks_row(page)]
+    behind = call_before_messages(session_id, [entry.frame for entry in bare])
+    for entry in bare:
+        if page:
+            entry.own_row = _row(entry, _html(entry.frame, session, behind))
+        elif entry.frame.record.inner:
+            entry.row = elsewhere(entry)
+        else:
+            entry.row = _row(entry, _html(entry.frame, session, behind))
     return standing(session)
 
 
@@ -38,21 +52,27 @@ def standings(session_ids: Sequence[str]) -> dict[str, Shown]:
     return {session.pk: standing(session, hour) for session in found}
 
 
-def _row(entry: Entry, session: Session | None) -> str:
+def elsewhere(entry: Entry) -> str:
+    """What a page is told of an event that it does not show."""
+    return _row(entry, "", elsewhere=True)
+
+
+def _row(entry: Entry, html: str, **more: bool) -> str:
     frame = entry.frame
-    # What only a child thread's stream shows has no row on the session's page.
-    html = "" if frame.record.inner else _html(frame, session)
     said = {
         "number": entry.number,
         "id": frame.record.id,
         "event_type": entry.type.value,
         "html": html,
         "queued": frame.queued,
+        **more,
     }
     return f'{encode(said)[:-1]},"json":{entry.json}}}'
 
 
-def _html(frame: Frame, session: Session | None) -> str:
+def _html(frame: Frame, session: Session | None, behind: Call | None) -> str:
     if session is not None and changes_call(frame.record):
         return render_call(session, call_id_of(frame.record))
-    return render_event(frame.record, session=session, queued=frame.queued)
+    return render_event(
+        frame.record, session=session, queued=frame.queued, behind=behind
+    )

@@ -19,6 +19,7 @@ from sessions.consumers.following import Following
 from sessions.consumers.hub import Hub
 from sessions.consumers.opening import number_of
 from sessions.consumers.previews import PREVIEWED, Previews
+from sessions.consumers.rows import elsewhere
 from sessions.consumers.tail import Watcher
 from sessions.models import Session
 
@@ -50,7 +51,8 @@ class SessionSocket(Following, AsyncWebsocketConsumer):  # type: ignore[misc]
             if not await in_database(_may_look, self.scope["user"], session_id):
                 await self.close(NOT_HERE)
                 return
-            async with Hub.here().watch(session_id) as (watcher, newest):
+            child_id = _said(self.scope, "thread") or None
+            async with Hub.here().watch(session_id, child_id) as (watcher, newest):
                 await self._send_all(watcher, newest)
             await self.close(ENDED)
         except log.SessionGone:
@@ -65,9 +67,9 @@ class SessionSocket(Following, AsyncWebsocketConsumer):  # type: ignore[misc]
         previews, caught_up, sent = Previews(PREVIEWED, late=True), False, None
         while True:
             entries = await watcher.tail.after(number)
-            shown = await watcher.tail.show(entries)
+            shown = await watcher.tail.show(entries, watcher.child_id)
             if entries or shown != sent:
-                await self.send(_batch(entries, shown.session))
+                await self.send(_batch(entries, shown.session, watcher.child_id))
                 sent = shown
             for entry in entries:
                 number = entry.number
@@ -97,10 +99,21 @@ def _may_look(user: Any, session_id: str) -> bool:
 
 
 def _after(scope: dict[str, Any]) -> int:
-    sent = parse_qs(scope["query_string"].decode("latin1")).get("after", ["0"])[-1]
-    return number_of(sent) or 0
+    return number_of(_said(scope, "after")) or 0
 
 
-def _batch(entries: Sequence[Entry], session: str) -> str:
-    rows = ",".join(entry.row or "" for entry in entries)
+def _said(scope: dict[str, Any], name: str) -> str:
+    query: str = scope["query_string"].decode("latin1")
+    return parse_qs(query).get(name, [""])[-1]
+
+
+def _batch(entries: Sequence[Entry], session: str, page: str | None) -> str:
+    rows = ",".join(_row_of(entry, page) for entry in entries)
     return f'{{"type":"batch","events":[{rows}],"session":{session}}}'
+
+
+def _row_of(entry: Entry, page: str | None) -> str:
+    """What the page of a child thread, or that of the session, is told of an event."""
+    if page is None:
+        return entry.row or ""
+    return entry.own_row or "" if entry.is_of(page) else elsewhere(entry)

@@ -113,11 +113,14 @@ class Tail:
             return list(islice(self._recent, first, first + PAGE))
         return await in_database(load, self.session_id, number, PAGE)
 
-    async def show(self, entries: Sequence[Entry]) -> Shown:
-        """Give entries their rows, and tell how the session stands."""
+    async def show(self, entries: Sequence[Entry], page: str | None = None) -> Shown:
+        """Give entries their rows, and tell how the session stands.
+
+        The page is a child thread's, or the session's.
+        """
         async with self._showing:
-            if self.shown is None or any(entry.row is None for entry in entries):
-                self.shown = await in_database(show, self.session_id, entries)
+            if self.shown is None or any(entry.lacks_row(page) for entry in entries):
+                self.shown = await in_database(show, self.session_id, entries, page)
         return self.shown
 
     def stands(self, shown: Shown) -> None:

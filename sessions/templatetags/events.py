@@ -90,17 +90,22 @@ RETRY: Mapping[str, str] = {
 
 
 def render_event(
-    record: Record, *, session: Session | None = None, queued: bool = False
+    record: Record,
+    *,
+    session: Session | None = None,
+    queued: bool = False,
+    behind: ledger.Call | None = None,
 ) -> str:
-    """Return the row of one event; an empty string where nothing is shown."""
-    return _render(record, {"session": session, "queued": queued})
+    """Return the row of one event; an empty string where nothing is shown.
+
+    `behind` is the call that a queued message waits for.
+    """
+    return _render(record, {"session": session, "queued": queued, "behind": behind})
 
 
 def _render(record: Record, extra: Mapping[str, Any]) -> str:
     name = record.type.value.replace(".", "_")
     kind, sign = LOOK.get(record.type, ("system", "activity"))
-    if extra.get("queued") and record.type is EventType.USER_MESSAGE:
-        extra = {**extra, "behind": _behind(record, extra.get("session"))}
     context = {
         "record": record,
         "event": record.payload,
@@ -112,11 +117,14 @@ def _render(record: Record, extra: Mapping[str, Any]) -> str:
     return get_template(f"sessions/events/{name}.html").render(context).strip()
 
 
-def _behind(message: Record, session: Session | None) -> ledger.Call | None:
-    """The call that a queued message waits for."""
-    if session is None:
-        return None
-    return next(iter(ledger.running(session.pk, message.thread_id)), None)
+def call_before_messages(
+    session_id: str, frames: Iterable[Frame]
+) -> ledger.Call | None:
+    """The call that queued messages among these wait for: looked up once for all."""
+    for frame in frames:
+        if frame.queued and frame.record.type is EventType.USER_MESSAGE:
+            return next(iter(ledger.running(session_id, frame.record.thread_id)), None)
+    return None
 
 
 def render_frames(
@@ -125,10 +133,12 @@ def render_frames(
     """Rows of stored frames, in chunks; what belongs to a row is placed in it."""
     settled = _settled(frames)
     parts = _parts([frame.record for frame in settled])
+    common: dict[str, Any] = {"session": session, "behind": None}
     if session is not None:
         _add_what_came_later(session, parts)
+        common["behind"] = call_before_messages(session.pk, settled)
     rows = [
-        _render(frame.record, {"session": session, "queued": frame.queued, **extra})
+        _render(frame.record, {**common, "queued": frame.queued, **extra})
         for frame in settled
         if (extra := parts.get(frame.record.id, {})) is not None
     ]
@@ -141,11 +151,7 @@ def render_frames(
 
 def _settled(frames: Sequence[Frame]) -> list[Frame]:
     """One frame per event: where it was taken in, or last where it still waits."""
-    last = [
-        each
-        for each in frames
-        if not (each.queued and each.record.position) and not each.record.inner
-    ]
+    last = [each for each in frames if not (each.queued and each.record.position)]
     return sorted(last, key=lambda frame: frame.queued)
 
 

@@ -13,8 +13,9 @@ from django.http import (
 from django.shortcuts import render
 
 from agents.views.access import PageRequest, page
-from sessions import keeping, log
-from sessions.lookup import find_session
+from sessions import keeping, lifecycle, log
+from sessions.lookup import find_session, find_thread
+from sessions.models import Session, Thread
 from sessions.templatetags.events import render_frames, session_state
 from sessions.views.files import files_of
 
@@ -24,41 +25,67 @@ FIRST, MORE, RAW = 200, 500, 500
 @page()
 def show(request: PageRequest, session_id: str) -> HttpResponse:
     session = find_session(request.actor, session_id)
+    child = _child(request, session)
     # Before the events are read: what is written meanwhile comes by the socket.
     last = log.last_number(session_id)
     until = _number(request.GET.get("before")) or last + 1
-    frames = log.before(session_id, until, limit=FIRST)
+    frames = log.before(
+        session_id, until, limit=FIRST, thread_id=child.pk if child else None
+    )
     context = {
+        "child": child,
+        "threads": lifecycle.threads_of(session.pk),
         "session": session,
         "state": session_state(session),
         "last_number": last,
         "chunks": render_frames(frames, session=session),
-        "earlier": _earlier(frames),
+        "earlier": _earlier(frames, FIRST),
         **files_of(session),
         "sandbox": keeping.provider_of(session_id),
     }
     return render(request, "sessions/session.html", context)
 
 
+def _child(request: PageRequest, session: Session) -> Thread | None:
+    """The child thread whose page is asked for; none is the session's own."""
+    wanted = request.GET.get("thread")
+    thread = find_thread(session, wanted) if wanted else None
+    return None if thread is None or thread.is_primary else thread
+
+
+@page()
+def threads(request: PageRequest, session_id: str) -> HttpResponse:
+    """The links between a session's threads, which the page asks for anew."""
+    session = find_session(request.actor, session_id)
+    context = {
+        "session": session,
+        "child": _child(request, session),
+        "threads": lifecycle.threads_of(session.pk),
+    }
+    return render(request, "sessions/threads.html", context)
+
+
 def _number(text: str | None) -> int:
     return int(text) if text and text.isdecimal() else 0
 
 
-def _earlier(frames: list[log.Frame]) -> int:
-    """The number before which there is more; 0 where there is not."""
-    first = frames[0].number if frames else 0
-    return first if first > 1 else 0
+def _earlier(frames: list[log.Frame], limit: int) -> int:
+    """The number before which there may be more; 0 where there is not."""
+    return frames[0].number if len(frames) >= limit else 0
 
 
 @page()
 def earlier(request: PageRequest, session_id: str) -> HttpResponse:
     """Rows before a number, as the page puts them above its own."""
     session = find_session(request.actor, session_id)
-    before = _number(request.GET.get("before"))
-    frames = log.before(session_id, before, limit=MORE)
+    before, child = _number(request.GET.get("before")), _child(request, session)
+    frames = log.before(
+        session_id, before, limit=MORE, thread_id=child.pk if child else None
+    )
     context = {
         "chunks": render_frames(frames, session=session),
-        "earlier": _earlier(frames),
+        "earlier": _earlier(frames, MORE),
+        "child": child,
     }
     return render(request, "sessions/earlier.html", context)
 
@@ -67,7 +94,7 @@ def earlier(request: PageRequest, session_id: str) -> HttpResponse:
 def raw(request: PageRequest, session_id: str) -> HttpResponse:
     """The newest events as they are stored, for the inspector."""
     session = find_session(request.actor, session_id)
-    frames = log.before(session.pk, log.last_number(session.pk) + 1, limit=RAW)
+    frames = log.since(session.pk, max(0, log.last_number(session.pk) - RAW), limit=RAW)
     events = [{"number": each.number, "json": each.wire()} for each in reversed(frames)]
     return JsonResponse({"events": events})
 

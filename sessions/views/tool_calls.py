@@ -10,7 +10,7 @@ from django.shortcuts import render
 from agents.actors import Actor
 from agents.models import Act
 from agents.views.access import PageRequest, acted, page
-from sessions import actions, ledger
+from sessions import actions, ledger, log
 from sessions.events import Record
 from sessions.lookup import find_session
 from sessions.models import Session
@@ -25,7 +25,8 @@ def index(request: PageRequest, session_id: str) -> HttpResponse:
     # The newest first: what runs, waits or is unknown is most often among them.
     calls = ledger.calls_of(session.pk)[::-1]
     name = "calls" if getattr(request, "htmx", None) else "ledger"
-    context = {"session": session, "calls": calls}
+    primary = log.primary_id(session.pk)
+    context = {"session": session, "calls": calls, "primary": primary}
     return render(request, f"sessions/{name}.html", context)
 
 

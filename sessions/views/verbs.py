@@ -56,10 +56,11 @@ def decide(request: PageRequest, session_id: str) -> HttpResponse:
 @page(Act.RUN, "POST")
 def interrupt(request: PageRequest, session_id: str) -> HttpResponse:
     session = find_session(request.actor, session_id)
-    here = f"/sessions/{session_id}"
+    thread_id = request.POST.get("thread") or None
+    here = f"/sessions/{session_id}" + (f"?thread={thread_id}" if thread_id else "")
     return acted(
         request,
-        lambda: actions.interrupt(request.actor, session),
+        lambda: actions.interrupt(request.actor, session, thread_id),
         then=here,
         back=here,
         said="",

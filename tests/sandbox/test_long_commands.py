@@ -13,10 +13,11 @@ import pytest
 from sandbox import toolserver
 from sandbox.fake import FakeBash, FakeFiles, FakeTools
 from sandbox.socket_sandbox import SocketSandbox
-from sandbox.spec import Limits, SandboxSpec
+from sandbox.spec import Files, Limits, Origin, SandboxSpec
 from sandbox.toolserver import TIMEOUT_MS_MAX, Server, ToolError
 
 HOUR = 3600
+ORIGIN = Origin(provider="fake", files=Files.RUNNING)
 LONG = {"command": f"sleep {3 * HOUR} && echo done", "timeout_ms": 4 * HOUR * 1000}
 
 
@@ -56,7 +57,7 @@ async def executed(folder: Path, input: dict[str, Any]) -> str:
     spec = SandboxSpec(session_id="sesn_1", image="base")
     tools = FakeTools(FakeBash(spec, {}), FakeFiles({}), [])
     server = await asyncio.start_unix_server(Server(tools).serve, folder / "s")
-    sandbox = SocketSandbox("sesn_1", folder / "s", Limits())
+    sandbox = SocketSandbox("sesn_1", folder / "s", Limits(), ORIGIN)
     try:
         outcome = await sandbox.execute("call_1", "bash", input)
     finally:
@@ -85,7 +86,7 @@ def test_one_that_waits_for_another_is_waited_for_as_long(runtime_dir: Path) -> 
         spec = SandboxSpec(session_id="sesn_1", image="base")
         tools = FakeTools(FakeBash(spec, {}), FakeFiles({}), [])
         server = await asyncio.start_unix_server(Server(tools).serve, runtime_dir / "s")
-        sandbox = SocketSandbox("sesn_1", runtime_dir / "s", Limits())
+        sandbox = SocketSandbox("sesn_1", runtime_dir / "s", Limits(), ORIGIN)
         first = sandbox.execute("call_1", "bash", LONG)
         second = sandbox.execute("call_2", "bash", {"command": "echo at last"})
         outcomes = await asyncio.gather(first, second)

@@ -6,8 +6,9 @@ const BY_ITSELF = 20;
 const whenIdle = (work) => (window.requestIdleCallback || setTimeout)(work, { timeout: 1500 });
 
 export class Earlier {
-  constructor(session, transcript) {
+  constructor(session, thread, transcript) {
     this.session = session;
+    this.thread = thread;
     this.transcript = transcript;
     this.loaded = 0;
     if (!this.marker) return;
@@ -33,7 +34,7 @@ export class Earlier {
     if (!marker || this.busy) return false;
     this.busy = true;
     try {
-      const response = await fetch(`/sessions/${this.session}/earlier?before=${marker.dataset.before}`);
+      const response = await fetch(`/sessions/${this.session}/earlier?before=${marker.dataset.before}&thread=${this.thread}`);
       if (!response.ok) return false;
       await this.#place(await response.text(), marker);
       this.loaded += 1;

@@ -2,7 +2,7 @@
 
 import { $, $$, isTyping, singleKeys, toast } from "../dom.js";
 
-export function listen({ transcript, find, inspector, stop }) {
+export function listen({ transcript, find, inspector, stop, threads }) {
   let here = null;
 
   const rows = (selector = ".row") => $$(selector, transcript.root).filter((row) => row.offsetParent);
@@ -43,6 +43,8 @@ export function listen({ transcript, find, inspector, stop }) {
     E: () => move(-1, ERRORS),
     G: () => transcript.follow(),
     i: () => inspector.toggle(),
+    "[": () => threads.go(-1),
+    "]": () => threads.go(1),
     "/": () => find.open(),
     ".": () => link(here),
     Enter: () => { const box = here && $("details", here); if (box) box.open = !box.open; },

@@ -9,11 +9,11 @@ import { Inspector } from "./inspector.js";
 import { listen } from "./keys.js";
 import { Preview } from "./preview.js";
 import { Stream } from "./stream.js";
+import { Threads } from "./threads.js";
 import { Transcript } from "./transcript.js";
 
-const ENDS = new Set(["session.status_idle", "session.status_terminated", "session.status_rescheduled"]);
-
 const page = $("#session");
+const ENDS = new Set(["idle", "terminated", "rescheduled"].map((end) => `session.${page.dataset.thread ? "thread_" : ""}status_${end}`));
 const transcript = new Transcript($("#transcript"), $("#jump"));
 const preview = new Preview($("#preview"), transcript);
 const header = new Header(JSON.parse($("#session-state").textContent));
@@ -21,10 +21,12 @@ const inspector = new Inspector(page, transcript);
 const find = new Find($("#find"), transcript);
 const stop = stopper($("#stop-form"));
 
-new Earlier(page.dataset.id, transcript);
+const threads = new Threads($("#threads"));
+
+new Earlier(page.dataset.id, page.dataset.thread, transcript);
 compose($("#composer"), page.dataset.id, () => transcript.follow());
 decider($("#decide"));
-listen({ transcript, find, inspector, stop });
+listen({ transcript, find, inspector, stop, threads });
 $("#jump").addEventListener("click", () => transcript.follow());
 
 function showOnly(kind) {
@@ -70,12 +72,14 @@ function onState(state) {
   if (state === "deleted") location.assign("/sessions");
 }
 
-new Stream(page.dataset.socket, Number(page.dataset.number), {
-  onBatch(events) {
+new Stream(page.dataset.socket, page.dataset.thread, Number(page.dataset.number), {
+  onBatch(all) {
+    const events = all.filter((event) => !event.elsewhere);
     if (events.some((event) => ENDS.has(event.event_type))) { transcript.endTurn(); preview.clear(); }
     if (events.some((event) => event.event_type === "span.model_request_end")) preview.clear();
     transcript.take(events);
-    inspector.take(events);
+    inspector.take(all);
+    threads.take(all);
   },
   onDelta: (frames) => preview.take(frames),
   onSession: (session) => header.show(session),

@@ -6,8 +6,9 @@ const NOT_HERE = 4404;
 const DELETED = 4410;
 
 export class Stream {
-  constructor(path, number, { onBatch, onDelta, onSession, onState }) {
+  constructor(path, thread, number, { onBatch, onDelta, onSession, onState }) {
     this.path = path;
+    this.thread = thread;
     this.number = number;
     this.heard = { onBatch, onDelta, onSession, onState };
     this.wait = FIRST_WAIT;
@@ -18,7 +19,7 @@ export class Stream {
 
   #connect() {
     const scheme = location.protocol === "https:" ? "wss:" : "ws:";
-    this.socket = new WebSocket(`${scheme}//${location.host}${this.path}?after=${this.number}`);
+    this.socket = new WebSocket(`${scheme}//${location.host}${this.path}?after=${this.number}&thread=${this.thread}`);
     this.socket.addEventListener("message", ({ data }) => this.#hear(JSON.parse(data)));
     this.socket.addEventListener("close", ({ code }) => this.#lost(code));
   }

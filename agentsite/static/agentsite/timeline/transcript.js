@@ -202,7 +202,7 @@ function describe(note, row) {
   note.dataset.since = row.dataset.started;
   $("b", note).textContent = $(".call b", row).textContent;
   $(".sum", note).textContent = $(".call .sum", row).textContent;
-  $("time", note).dateTime = row.dataset.started;
+  Object.assign($("time", note), { className: "at", dateTime: row.dataset.started });
   localTimes(note);
 }
 
