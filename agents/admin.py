@@ -13,6 +13,7 @@ from agents.models import (
     AgentVersion,
     ApiKey,
     Environment,
+    EnvironmentImage,
     File,
     Member,
     ModelAlias,
@@ -129,6 +130,13 @@ class EnvironmentAdmin(ReadOnly):
     list_display = ("name", "id", "workspace", "archived_at", "created_at")
     list_filter = ("workspace",)
     search_fields = ("name", "id")
+
+
+@admin.register(EnvironmentImage)
+class EnvironmentImageAdmin(ReadOnly):
+    list_display = ("id", "status", "package", "image", "queued_at", "finished_at")
+    list_filter = ("status",)
+    search_fields = ("id", "content_hash", "image", "package")
 
 
 @admin.register(File)

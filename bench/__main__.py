@@ -5,7 +5,18 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 
-from bench import append, crowd, idle, parse, rate, recovery, steps, tools, turns
+from bench import (
+    append,
+    crowd,
+    idle,
+    images,
+    parse,
+    rate,
+    recovery,
+    steps,
+    tools,
+    turns,
+)
 from bench.figures import Row, table
 from bench.site import Bench, bench_site
 
@@ -20,6 +31,7 @@ BENCHMARKS: dict[str, Benchmark] = {
     "rate": rate.appends,
     "jobs": lambda bench: [rate.jobs(bench)],
     "tools": lambda bench: [tools.measure(bench)],
+    "images": lambda bench: [images.measure(bench)],
     "recovery": recovery.measure,
     "steps": steps.measure,
     "crowd200": lambda bench: [crowd.measure(bench, 200)],

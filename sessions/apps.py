@@ -9,6 +9,13 @@ class SessionsConfig(AppConfig):
 
     def ready(self) -> None:
         from agents import images
-        from sessions import builds
 
-        images.wanted.connect(builds.ask_for_a_builder)
+        images.wanted.connect(build_images)
+
+
+def build_images(**_: object) -> None:
+    """Have a job look for queued builds."""
+    # Not before it is needed: every process has these apps, and few build images.
+    from sessions import builds
+
+    builds.ask_for_a_builder()

@@ -68,7 +68,7 @@ def builder() -> ImageBuilder:
     )
 
 
-def ask_for_a_builder(**_: object) -> None:
+def ask_for_a_builder() -> None:
     """Have a worker look for queued builds."""
     queue.enqueue(JOB)
 

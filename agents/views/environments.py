@@ -140,7 +140,7 @@ def edit(request: PageRequest, environment_id: str) -> HttpResponse:
         and form.is_valid()
         and _saved(request, form, environment)
     ):
-        messages.success(request, "Saved. New sandboxes follow it.")
+        messages.success(request, "Saved. New sessions follow it.")
         return redirect(f"/environments/{environment_id}")
     return _editor(request, form, environment)
 

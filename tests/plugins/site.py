@@ -106,7 +106,8 @@ class RunningSite:
             for image in client.images.list(
                 filters={"label": f"agentsite.image={self.name}"}
             ):
-                client.images.remove(image.id, force=True)
+                for tag in image.tags:  # what stands on others goes with its name
+                    client.images.remove(tag, force=True)
         shutil.rmtree(self.runtime_dir, ignore_errors=True)
         shutil.rmtree(self.home, ignore_errors=True)
 

@@ -106,7 +106,7 @@ def test_what_a_killed_worker_left_is_built_again(row):
 
 def test_the_next_build_is_asked_for(row, monkeypatch):
     asked = []
-    monkeypatch.setattr(builds, "ask_for_a_builder", lambda **_: asked.append(1))
+    monkeypatch.setattr(builds, "ask_for_a_builder", lambda: asked.append(1))
     images.want({"packages": {"pip": ["attrs"]}})
     builds.build_next(FakeBuilder())
     assert asked == [1]
