@@ -180,6 +180,11 @@ class Conf(BaseSettings):
         return base / f"agentsite-{digest}"
 
     @property
+    def egress_records(self) -> Path:
+        """Where the egress proxy leaves records until a job takes them in."""
+        return self.home / "egress"
+
+    @property
     def bus_url(self) -> str:
         shared = self.redis_url.get_secret_value()
         return shared or f"unix://{self.runtime_dir}/bus.sock"

@@ -72,6 +72,7 @@ class EventType(StrEnum):
     SANDBOX_OPENED = "agentsite.sandbox_opened"
     SANDBOX_STOPPED = "agentsite.sandbox_stopped"
     SANDBOX_REMOVED = "agentsite.sandbox_removed"
+    EGRESS_REFUSED = "agentsite.egress_refused"
     UNKNOWN = "agentsite.unknown"
 
     @property
@@ -466,6 +467,18 @@ class SandboxRemoved(Payload):
 
 
 @dataclass(frozen=True, kw_only=True)
+class EgressRefused(Payload):
+    """The sandbox tried to reach a host that it may not; told once per host."""
+
+    type = EventType.EGRESS_REFUSED
+    host: str
+    port: int
+    rule: str
+    reason: str
+    tool_use_ids: Sequence[str] = ()  # the calls that ran then
+
+
+@dataclass(frozen=True, kw_only=True)
 class Unknown(Payload):
     """What the log holds and this version cannot read; it is never written."""
 
@@ -518,6 +531,7 @@ PAYLOADS: dict[EventType, type[Payload]] = {
         SandboxRemoved,
         OutputsCaptured,
         ResourcesChanged,
+        EgressRefused,
         Unknown,
     )
 }

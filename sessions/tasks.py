@@ -13,7 +13,7 @@ from agents import files
 from agents.models import IdempotentAnswer
 from sandbox.base import Provider
 from sandbox.errors import SandboxError
-from sessions import builds, keeping, lifecycle, liveness
+from sessions import builds, egress, keeping, lifecycle, liveness
 from sessions.models import Session
 from sessions.outputs import CAPTURE_SECONDS, Outputs
 from sessions.sandboxes import provider
@@ -46,6 +46,7 @@ def sweep() -> None:
     files.delete_abandoned()
     files.delete_left_behind(Session.objects.values("pk"))
     IdempotentAnswer.forget_old()
+    egress.delete_surplus()
 
 
 def mend() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.urls import path
 
 from agents.http.endpoint import Methods
-from sessions.api import events, resources, sessions, threads, tool_calls
+from sessions.api import egress, events, resources, sessions, threads, tool_calls
 
 urlpatterns = [
     path("sessions", Methods(GET=sessions.index, POST=sessions.create)),
@@ -28,6 +28,7 @@ urlpatterns = [
         "sessions/<session_id>/tool_calls/<call_id>/mark_done",
         Methods(POST=tool_calls.mark_done),
     ),
+    path("sessions/<session_id>/egress", Methods(GET=egress.index)),
     path(
         "sessions/<session_id>/resources",
         Methods(GET=resources.index, POST=resources.add),

@@ -93,7 +93,7 @@ def bus_socket(conf: Conf) -> Path:
 
 
 def _egress(conf: Conf, user: Identity) -> Command:
-    records = ("--records", str(conf.home / "egress.jsonl"))
+    records = ("--records", str(conf.egress_records))
     options = ("--runtime-dir", str(conf.runtime_dir), *records)
     return Command(
         name="egress",

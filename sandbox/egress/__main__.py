@@ -1,4 +1,4 @@
-"""Runs the egress proxy: python -m sandbox.egress --runtime-dir DIR."""
+"""Runs the egress proxy: python -m sandbox.egress --runtime-dir DIR --records DIR."""
 
 from __future__ import annotations
 
@@ -10,26 +10,25 @@ import signal
 from pathlib import Path
 
 from sandbox.egress.paths import EgressPaths
-from sandbox.egress.records import RecordFile
+from sandbox.egress.records import Spool
 from sandbox.egress.server import EgressServer
 
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="sandbox.egress", description=__doc__)
     parser.add_argument("--runtime-dir", type=Path, required=True)
-    parser.add_argument(
-        "--records", type=Path, help="default: egress.jsonl in the runtime directory"
-    )
+    parser.add_argument("--records", type=Path, required=True)
     return parser.parse_args()
 
 
 async def serve(options: argparse.Namespace) -> None:
-    records = options.records or options.runtime_dir / "egress.jsonl"
+    records = Spool(options.records)
     paths = EgressPaths(runtime_dir=options.runtime_dir)
-    running = asyncio.ensure_future(EgressServer(paths, RecordFile(records)).run())
+    running = asyncio.ensure_future(EgressServer(paths, records).run())
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, running.cancel)
     with contextlib.suppress(asyncio.CancelledError):
         await running
+    records.close()
 
 
 def main() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -13,7 +14,7 @@ import h11
 from sandbox.egress import messages
 from sandbox.egress.messages import Malformed
 from sandbox.egress.policy import Target, Verdict, judge_addresses, judge_name
-from sandbox.egress.records import Record, Sink
+from sandbox.egress.records import Record, Sink, new_id, now
 from sandbox.egress.resolve import Resolver, Unreachable, Unresolvable, dial
 from sandbox.egress.splice import IDLE_SECONDS, Peer, Traffic, part, splice
 from sandbox.spec import NetworkPolicy
@@ -21,6 +22,14 @@ from sandbox.spec import NetworkPolicy
 HEADER_BYTES = 64 * 1024
 HEADER_SECONDS = 30.0
 CHUNK = 64 * 1024
+
+UNRECORDED = "records_full"
+NO_ROOM = (
+    "Egress is held, since nothing may leave unrecorded and records have no room: the"
+    " site's operator must look why they are not taken in."
+)
+
+log = logging.getLogger(__name__)
 
 
 class Refused(Exception):
@@ -54,10 +63,15 @@ class Exchange:
     reason: str = ""
     verdict: Literal["allowed", "refused", "failed"] = "allowed"
     traffic: Traffic = field(default_factory=Traffic)
+    id: str = field(default_factory=new_id)
+    began_at: str = field(default_factory=now)
     began: float = field(default_factory=time.monotonic)
 
-    def record(self, session_id: str) -> Record:
+    def record(self, session_id: str, *, over: bool = True) -> Record:
+        took = round(time.monotonic() - self.began, 3)
         return Record(
+            id=self.id,
+            began_at=self.began_at,
             session_id=session_id,
             host=self.target.host,
             port=self.target.port,
@@ -68,7 +82,7 @@ class Exchange:
             reason=self.reason,
             bytes_up=self.traffic.up,
             bytes_down=self.traffic.down,
-            seconds=round(time.monotonic() - self.began, 3),
+            seconds=took if over else None,
         )
 
 
@@ -153,7 +167,8 @@ class Proxying:
             exchange.reason = f"broken off: {error!r}"
             raise
         finally:
-            self.sink.take(exchange.record(self.session_id))
+            if exchange.rule != UNRECORDED:
+                self.sink.take(exchange.record(self.session_id))
 
     def exchange(self, request: h11.Request) -> Exchange:
         method = request.method.decode("ascii")
@@ -164,6 +179,9 @@ class Proxying:
         return Exchange(target=target, method=method, path=path.partition("?")[0])
 
     async def passed(self, request: h11.Request, exchange: Exchange) -> bool:
+        if self.sink.is_full():
+            log.error("Egress of %s is held: records have no room.", self.session_id)
+            raise Refused(503, NO_ROOM, kind="failed", rule=UNRECORDED)
         tunnel = request.method == b"CONNECT"
         default_port = exchange.target.port if tunnel else 80
         if not messages.host_agrees(request, exchange.target, default_port):
@@ -201,6 +219,7 @@ class Proxying:
     async def tunnelled(self, far: Peer, exchange: Exchange) -> None:
         reason = b"Connection established"
         await self.near.send(h11.Response(status_code=200, headers=[], reason=reason))
+        self.sink.take(exchange.record(self.session_id, over=False))
         early = self.near.unread()
         far.writer.write(early)
         exchange.traffic.up += len(early)

@@ -10,7 +10,7 @@ from django.utils import timezone
 from agents.times import stamp
 from sessions import budgets
 from sessions.ledger import Call
-from sessions.models import Session, SessionResource, Status, Thread
+from sessions.models import EgressRecord, Session, SessionResource, Status, Thread
 from sessions.usage import active_seconds, hour_price, usage_of
 
 
@@ -61,6 +61,25 @@ def tool_call(call: Call) -> dict[str, Any]:
         "ended_at": stamp(call.ended_at),
         "settled_by": call.settled_by,
         "settled_how": call.settled_how,
+    }
+
+
+def egress_record(row: EgressRecord) -> dict[str, Any]:
+    return {
+        "type": "egress_record",
+        "id": row.id,
+        "created_at": stamp(row.created_at),
+        "host": row.host,
+        "port": row.port,
+        "method": row.method,
+        "path": row.path,
+        "verdict": row.verdict,
+        "rule": row.rule,
+        "reason": row.reason,
+        "bytes_sent": row.bytes_up,
+        "bytes_received": row.bytes_down,
+        "seconds": row.seconds,
+        "tool_use_ids": row.tool_use_ids,
     }
 
 

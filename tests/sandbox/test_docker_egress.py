@@ -38,6 +38,9 @@ class Kept(list[Record]):
 
     take = list.append
 
+    def is_full(self) -> bool:
+        return False
+
 
 @pytest_asyncio.fixture
 async def records(

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 import pytest_asyncio
 
-from sandbox.egress import resolve, server
+from sandbox.egress import records, resolve, server
 from sandbox.egress.client import EgressClient
 from sandbox.egress.paths import EgressPaths
-from sandbox.egress.records import Record, RecordFile
+from sandbox.egress.records import Record, Spool, closed_files, read
 from sandbox.egress.server import EgressServer
 from sandbox.errors import EgressUnavailable
 from sandbox.spec import AllowedHost, NetworkPolicy
@@ -30,9 +30,13 @@ class Kept:
     """A sink that keeps records."""
 
     records: list[Record] = field(default_factory=list)
+    full: bool = False
 
     def take(self, record: Record) -> None:
         self.records.append(record)
+
+    def is_full(self) -> bool:
+        return self.full
 
 
 @dataclass
@@ -252,15 +256,15 @@ async def test_connect_joins_the_two_ends(egress: Egress) -> None:
         writer.write_eof()
         assert await reader.read() == b""
         writer.close()
-        await until(lambda: counted(egress.sink))
-    [record] = egress.sink.records
+        await until(lambda: counted(egress.sink, 2))
+    record = egress.sink.records[-1]
     assert (record.method, record.verdict) == ("CONNECT", "allowed")
     assert (record.bytes_up, record.bytes_down) == (5, 5)
     assert record.session_id == "sesn_1"
 
 
-async def counted(sink: Kept) -> bool:
-    return bool(sink.records)
+async def counted(sink: Kept, count: int = 1) -> bool:
+    return len(sink.records) >= count
 
 
 @pytest.mark.parametrize(
@@ -475,23 +479,77 @@ async def test_a_session_id_is_no_path(egress: Egress, session_id: str) -> None:
         await egress.client.open(session_id, NetworkPolicy())
 
 
-def test_records_are_lines_in_a_file_of_bounded_size(tmp_path: Path) -> None:
-    sink = RecordFile(tmp_path / "egress.jsonl", most=2_000)
-    record = Record(
-        session_id="sesn_1",
-        host="a.example",
-        port=443,
-        method="CONNECT",
-        path=None,
-        verdict="allowed",
-        rule="unrestricted",
-        reason="the network is unrestricted",
-        bytes_up=1,
-        bytes_down=2,
-        seconds=0.1,
-    )
-    for _ in range(50):
-        sink.take(record)
-    lines = (tmp_path / "egress.jsonl").read_text().splitlines()
-    assert json.loads(lines[-1])["host"] == "a.example"
-    assert sum(path.stat().st_size for path in tmp_path.iterdir()) <= 4_000
+def a_record(**fields: Any) -> Record:
+    known = {"session_id": "sesn_1", "host": "a.example", "port": 443}
+    said = {"method": "CONNECT", "path": None, "verdict": "allowed"}
+    why = {"rule": "unrestricted", "reason": "the network is unrestricted"}
+    figures = {"bytes_up": 1, "bytes_down": 2, "seconds": 0.1}
+    return Record(**{**known, **said, **why, **figures, **fields})
+
+
+async def test_records_wait_in_files_until_somebody_takes_them(tmp_path: Path) -> None:
+    spool = Spool(tmp_path)
+    told = [a_record(), a_record(host="b.example")]
+    for record in told:
+        spool.take(record)
+    assert closed_files(tmp_path) == []
+
+    async def closed() -> bool:
+        return bool(closed_files(tmp_path))
+
+    await until(closed)
+    [path] = closed_files(tmp_path)
+    assert [*read(path)] == told
+
+
+async def test_a_killed_proxy_leaves_its_records_to_the_next(tmp_path: Path) -> None:
+    told = a_record()
+    Spool(tmp_path).take(told)
+    [part] = tmp_path.glob("*.part")
+    with part.open("a") as file:
+        file.write('{"host": "torn')
+    Spool(tmp_path)
+    [path] = closed_files(tmp_path)
+    assert [*read(path)] == [told]
+
+
+async def test_a_spool_without_room_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(records, "LOOK_SECONDS", 0)
+    spool = Spool(tmp_path, most=500)
+    assert not spool.is_full()
+    for _ in range(3):
+        spool.take(a_record())
+    assert spool.is_full()
+    for path in tmp_path.iterdir():
+        path.unlink()
+    assert not spool.is_full()
+
+
+async def test_nothing_leaves_unrecorded(egress: Egress) -> None:
+    async with upstream(echo_request) as port:
+        await egress.allow(port)
+        egress.sink.full = True
+        answer = await egress.whole(get(port, "Connection: close"))
+        assert answer.startswith(b"HTTP/1.1 503 Egress is held")
+        egress.sink.full = False
+        assert b"200 OK" in await egress.whole(get(port, "Connection: close"))
+
+
+async def test_a_tunnel_is_recorded_when_it_begins_and_when_it_ends(
+    egress: Egress,
+) -> None:
+    async with upstream(echo_bytes) as port:
+        await egress.allow(port)
+        request = f"CONNECT 127.0.0.1:{port} HTTP/1.0\r\n\r\n".encode()
+        reader, writer = await egress.send(request)
+        await reader.readuntil(b"\r\n\r\n")
+        await until(lambda: counted(egress.sink))
+        [begun] = egress.sink.records
+        assert begun.seconds is None
+        writer.close()
+        await until(lambda: counted(egress.sink, 2))
+    ended = egress.sink.records[-1]
+    assert (ended.id, ended.began_at) == (begun.id, begun.began_at)
+    assert ended.seconds is not None

@@ -27,4 +27,6 @@ class Command(BaseCommand):
             from sessions import hosting
 
             hosting.host_turns()
+        else:
+            hosting.take_egress_records()
         queue.run_cluster(name)

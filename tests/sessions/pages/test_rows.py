@@ -73,6 +73,12 @@ SAMPLES = {
     "agentsite.sandbox_stopped": {"idle_minutes": 15, "snapshot_bytes": 2_000_000},
     "agentsite.sandbox_removed": {"days": 30},
     "agentsite.outputs_captured": {},
+    "agentsite.egress_refused": {
+        "host": "evil.example",
+        "port": 443,
+        "rule": "not_allowed",
+        "reason": "not among the hosts",
+    },
     "agentsite.unknown": {"stored_type": "agent.from_the_future"},
     "agentsite.waiting": {"reason": "Waiting for the base image"},
     "session.thread_status_running": {"session_thread_id": "t", "agent_name": "a"},

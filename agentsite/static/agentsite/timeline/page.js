@@ -7,6 +7,7 @@ import { Find } from "./find.js";
 import { Header } from "./header.js";
 import { Inspector } from "./inspector.js";
 import { listen } from "./keys.js";
+import { Network } from "./network.js";
 import { Preview } from "./preview.js";
 import { Stream } from "./stream.js";
 import { Threads } from "./threads.js";
@@ -23,6 +24,7 @@ const stop = stopper($("#stop-form"));
 
 const threads = new Threads($("#threads"));
 
+new Network($("#network"));
 new Earlier(page.dataset.id, page.dataset.thread, transcript);
 compose($("#composer"), page.dataset.id, () => transcript.follow());
 decider($("#decide"));

@@ -1,0 +1,33 @@
+// What left the sandbox: asked for again while somebody looks at it.
+
+import { $, localTimes } from "../dom.js";
+
+const PACE = 2000;
+
+export class Network {
+  constructor(panel) {
+    this.panel = panel;
+    new MutationObserver(() => this.#look()).observe(panel, { attributes: true, attributeFilter: ["hidden"] });
+    document.addEventListener("visibilitychange", () => this.#look());
+    this.#look();
+  }
+
+  /** Begin when the panel is shown, end when it is not. */
+  #look() {
+    const seen = !this.panel.hidden && !document.hidden;
+    if (seen && !this.timer) { this.#load(); this.timer = setInterval(() => this.#load(), PACE); }
+    if (!seen) { clearInterval(this.timer); this.timer = 0; }
+  }
+
+  async #load() {
+    // What somebody has opened stays as it is while they read it.
+    if ($("details[open]", this.panel)) return;
+    const response = await fetch(this.panel.dataset.fragment).catch(() => null);
+    if (!response?.ok || $("details[open]", this.panel)) return;
+    const html = await response.text();
+    if (html === this.html) return;
+    this.html = html;
+    this.panel.innerHTML = html;
+    localTimes(this.panel);
+  }
+}
