@@ -9,7 +9,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import ProtectedError
 from django.utils import timezone
 
-from agents import definitions, images
+from agents import definitions, images, networking
 from agents.actors import Actor
 from agents.environment_config import changed_environment, resolve_environment
 from agents.environment_params import EnvironmentCreate, EnvironmentUpdate
@@ -107,6 +107,18 @@ def update_environment(
         )
     environment.config = changed_environment(environment.config, params.config)
     return _saved(environment)
+
+
+@transaction.atomic
+def add_allowed_host(actor: Actor, environment_id: str, host: str) -> None:
+    """Let the new sessions of a limited environment reach one more host."""
+    actor.require(Act.BUILD)
+    find(Environment, actor, environment_id)
+    environment = Environment.objects.select_for_update().get(pk=environment_id)
+    refuse_archived(environment)
+    network = networking.with_host(environment.config["networking"], host)
+    environment.config = {**environment.config, "networking": network}
+    environment.save(update_fields=["config", "updated_at"])
 
 
 def archive_environment(actor: Actor, environment_id: str) -> Environment:

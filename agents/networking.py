@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field
 
+from agents.errors import InvalidRequest
 from agents.http.validation import Params
 from sandbox.egress.hosts import checked_pattern
 from sandbox.egress.package_hosts import package_hosts
@@ -58,6 +59,32 @@ def resolved(
         return dict(UNRESTRICTED)
     kept = before if before["type"] == "limited" else {}
     return {**NOTHING, **kept, **said.model_dump(exclude_none=True)}
+
+
+def checked_host(host: str) -> str:
+    """Return a host, or a pattern of hosts, in its plain form.
+
+    Raises:
+        InvalidRequest: it is none.
+    """
+    try:
+        return checked_pattern(host)
+    except ValueError as error:
+        raise InvalidRequest(f"host: {error}") from None
+
+
+def with_host(networking: Mapping[str, Any], host: str) -> dict[str, Any]:
+    """Return a limited network that reaches one more host.
+
+    Raises:
+        InvalidRequest: it is not limited, or full.
+    """
+    if networking["type"] != "limited":
+        raise InvalidRequest("the environment's network is not limited any more")
+    hosts = [*dict.fromkeys([*networking["allowed_hosts"], host])]
+    if len(hosts) > MOST_HOSTS:
+        raise InvalidRequest(f"allowed_hosts has {MOST_HOSTS} hosts already")
+    return {**networking, "allowed_hosts": hosts}
 
 
 def policy_of(

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from sandbox.spec import (
     Listing,
+    NetworkPolicy,
     Origin,
     Running,
     SandboxSpec,
@@ -85,6 +86,12 @@ class Provider(Protocol):
 
     async def find(self, session_id: str) -> Sandbox | None:
         """Return the session's sandbox if it runs; start none."""
+
+    async def renew_network(self, session_id: str, policy: NetworkPolicy) -> None:
+        """Let a sandbox that is here reach something else from now on.
+
+        Raises EgressUnavailable.
+        """
 
     async def status(self, session_id: str) -> SandboxStatus: ...
 

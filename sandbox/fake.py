@@ -32,6 +32,7 @@ from sandbox.spec import (
     WORKSPACE,
     FoundFile,
     Listing,
+    NetworkPolicy,
     Origin,
     Running,
     SandboxSpec,
@@ -54,6 +55,7 @@ class FakeProvider:
         self.mounted: dict[str, dict[str, str]] = {}
         self.executed: list[str] = []
         self.used: Counter[str] = Counter()
+        self.networks: dict[str, NetworkPolicy] = {}
 
     async def check(self) -> None:
         """There is always room in memory."""
@@ -70,6 +72,7 @@ class FakeProvider:
         if machine is None:
             machine = FakeMachine(spec, files, self.executed)
             self.machines[spec.session_id] = machine
+        self.networks[spec.session_id] = spec.network
         origin = Origin(provider=self.name, files=found)
         return FakeSandbox(spec.session_id, machine, origin, self.used)
 
@@ -91,6 +94,10 @@ class FakeProvider:
             return None
         origin = Origin(provider=self.name, files=Found.RUNNING)
         return FakeSandbox(session_id, machine, origin, self.used)
+
+    async def renew_network(self, session_id: str, policy: NetworkPolicy) -> None:
+        if session_id in self.machines:
+            self.networks[session_id] = policy
 
     async def status(self, session_id: str) -> SandboxStatus:
         if session_id in self.machines:

@@ -44,6 +44,10 @@ class WayOut(Protocol):
 
     async def open(self, session_id: str, policy: NetworkPolicy) -> None: ...
 
+    async def renew(self, session_id: str, policy: NetworkPolicy) -> None: ...
+
+    async def refusals(self, session_id: str, since: float) -> list[str]: ...
+
     async def close(self, session_id: str) -> None: ...
 
 
@@ -152,6 +156,10 @@ class SocketProvider:
         await sandbox.close()
         return None
 
+    async def renew_network(self, session_id: str, policy: NetworkPolicy) -> None:
+        if self.egress:
+            await self.egress.renew(session_id, policy)
+
     async def status(self, session_id: str) -> SandboxStatus:
         state = await self._in_thread(self.engine.state, session_id)
         if state == "running":
@@ -229,7 +237,7 @@ class SocketProvider:
     def _sandbox(self, session_id: str, limits: Limits) -> SocketSandbox:
         socket = self.places.socket(session_id)
         found = Origin(provider=self.name, files=Files.RUNNING)
-        return SocketSandbox(session_id, socket, limits, found)
+        return SocketSandbox(session_id, socket, limits, found, refusals=self.egress)
 
     async def _prepare(self, spec: SandboxSpec) -> None:
         try:

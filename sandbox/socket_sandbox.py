@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
+import time
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import IO, Any
@@ -12,6 +13,7 @@ from typing import IO, Any
 from sandbox.answers import Forged, listing_in, outcome_in, running_in
 from sandbox.connection import Answer, Connection, Lost, NotSent
 from sandbox.errors import FileUnavailable, OutcomeUnknown, SandboxError, SandboxGone
+from sandbox.network_notes import Refusals, noted
 from sandbox.spec import Limits, Listing, Origin, Running, ToolOutcome
 
 CHUNK = 1024 * 1024
@@ -24,15 +26,31 @@ class SocketSandbox:
     """Implements the Sandbox protocol over a unix socket."""
 
     def __init__(
-        self, session_id: str, socket: Path, limits: Limits, origin: Origin
+        self,
+        session_id: str,
+        socket: Path,
+        limits: Limits,
+        origin: Origin,
+        *,
+        refusals: Refusals | None = None,
     ) -> None:
         self.session_id = session_id
         self.origin = origin
         self.held: IO[bytes] | None = None  # keeps others from having it alone
         self.limits = limits
+        self.refusals = refusals
         self.connection = Connection(socket)
 
     async def execute(
+        self, call_id: str, tool: str, input: Mapping[str, Any]
+    ) -> ToolOutcome:
+        began = time.time()
+        outcome = await self._executed(call_id, tool, input)
+        if self.refusals and tool == "bash":  # no other tool has a network
+            return await noted(outcome, self.refusals, self.session_id, began)
+        return outcome
+
+    async def _executed(
         self, call_id: str, tool: str, input: Mapping[str, Any]
     ) -> ToolOutcome:
         call = {"call_id": call_id, "tool": tool, "input": dict(input)}

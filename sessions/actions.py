@@ -11,8 +11,8 @@ from typing import Any
 
 from django.db import transaction
 
-from agents import definitions, files
-from agents.actions import refuse_archived
+from agents import definitions, files, networking
+from agents.actions import add_allowed_host, refuse_archived
 from agents.actors import Actor
 from agents.errors import Conflict, InvalidRequest, NotFound
 from agents.models import Act, AgentVersion, Environment, ModelAlias
@@ -22,12 +22,14 @@ from sessions import (
     inbox,
     lifecycle,
     log,
+    network,
     queue,
     unknown_calls,
     usage,
 )
 from sessions.events import (
     Draft,
+    HostAllowed,
     Record,
     ResourcesChanged,
     SessionUpdated,
@@ -189,6 +191,34 @@ def _about_call(
     actor.require(Act.RUN)
     with transaction.atomic():
         return verb(_locked(session), call_id, actor.name)
+
+
+def allow_host(actor: Actor, session: Session, host: str) -> None:
+    """Let a session's sandbox reach a host, at once and for this session alone."""
+    actor.require(Act.RUN)
+    with transaction.atomic():
+        session = _locked(session)
+        if session.environment_config["networking"]["type"] != "limited":
+            raise InvalidRequest(f"the network of session {session.pk} is not limited")
+        _tell_allowed(actor, session, networking.checked_host(host), "session")
+    network.renew_here(session)
+
+
+def allow_host_in_environment(actor: Actor, session: Session, host: str) -> None:
+    """Let the new sessions of a session's environment reach a host."""
+    actor.require(Act.BUILD)
+    with transaction.atomic():
+        session = _locked(session)
+        host = networking.checked_host(host)
+        add_allowed_host(actor, session.environment_id, host)
+        _tell_allowed(actor, session, host, "environment")
+
+
+def _tell_allowed(actor: Actor, session: Session, host: str, scope: str) -> None:
+    told = HostAllowed(host=host, scope=scope, by=actor.name)
+    key = f"allowed:{scope}:{host}"
+    log.append(session.pk, [Draft(payload=told, idempotency_key=key)])
+    transaction.on_commit(lambda: bus.wake_hosts(session.pk))
 
 
 def update_session(

@@ -73,6 +73,7 @@ class EventType(StrEnum):
     SANDBOX_STOPPED = "agentsite.sandbox_stopped"
     SANDBOX_REMOVED = "agentsite.sandbox_removed"
     EGRESS_REFUSED = "agentsite.egress_refused"
+    HOST_ALLOWED = "agentsite.host_allowed"
     UNKNOWN = "agentsite.unknown"
 
     @property
@@ -479,6 +480,16 @@ class EgressRefused(Payload):
 
 
 @dataclass(frozen=True, kw_only=True)
+class HostAllowed(Payload):
+    """Somebody let the sandbox reach a host: this session's, or every new one's."""
+
+    type = EventType.HOST_ALLOWED
+    host: str
+    scope: str  # session or environment
+    by: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Unknown(Payload):
     """What the log holds and this version cannot read; it is never written."""
 
@@ -532,6 +543,7 @@ PAYLOADS: dict[EventType, type[Payload]] = {
         OutputsCaptured,
         ResourcesChanged,
         EgressRefused,
+        HostAllowed,
         Unknown,
     )
 }

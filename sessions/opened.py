@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agents.models import File
-from sessions import log
+from sessions import log, network
 from sessions.harness.contract import FileUnavailable
 from sessions.models import Session, SessionResource
 
@@ -20,6 +20,7 @@ class Opened:
 
     session: Session
     files: Files
+    session_hosts: tuple[str, ...] = ()  # what it may reach beside its environment's
 
 
 def load(session_id: str) -> Opened:
@@ -31,7 +32,11 @@ def load(session_id: str) -> Opened:
     session = Session.objects.filter(pk=session_id).first()
     if session is None:
         raise log.SessionGone(session_id)
-    return Opened(session=session, files=mounted_files(session_id))
+    return Opened(
+        session=session,
+        files=mounted_files(session_id),
+        session_hosts=network.session_hosts(session_id),
+    )
 
 
 def mounted_files(session_id: str) -> Files:

@@ -26,7 +26,13 @@ from sandbox.errors import (
 )
 from sandbox.images import base_image_tag
 from sandbox.places import shared_group
-from sandbox.spec import FileMount, Limits, SandboxSpec, SandboxStatus
+from sandbox.spec import (
+    FileMount,
+    Limits,
+    NetworkPolicy,
+    SandboxSpec,
+    SandboxStatus,
+)
 from sessions import images, keeping
 from sessions.harness.contract import Harness
 from sessions.harness.loop import run_turn
@@ -115,6 +121,9 @@ class SiteHands:
             f"Waiting for image {image}: this engine has lost it, so it is built anew"
         )
 
+    async def renew_network(self, opened: Opened) -> None:
+        await self._provider.renew_network(opened.session.pk, _network_of(opened))
+
     def model(self, agent: Mapping[str, Any]) -> Model:
         scripted = agent["model"]["id"].startswith(SCRIPTED_PREFIX)
         if scripted not in self._models:
@@ -143,13 +152,17 @@ def spec_of(opened: Opened, image: str) -> SandboxSpec:
             FileMount(path=path, source=source) for path, source in opened.files
         ),
         snapshot=keeping.snapshot_of(opened.session.pk),
-        network=policy_for(opened.session),
+        network=_network_of(opened),
     )
 
 
 def image_name(contents: Contents) -> str:
     """What an image with these contents is called on this site's engine."""
     return contents.image(settings.AGENTSITE.site_name, _base_image())
+
+
+def _network_of(opened: Opened) -> NetworkPolicy:
+    return policy_for(opened.session, opened.session_hosts)
 
 
 def _base_image() -> str:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Protocol
 
 from sandbox.base import Sandbox
+from sandbox.errors import SandboxError
 from sandbox.spec import Files as Found
 from sandbox.spec import Origin
 from sessions.events import Draft, Payload, SandboxOpened, Waiting
 from sessions.opened import Files, Opened
+
+logger = logging.getLogger(__name__)
 
 Emit = Callable[[Draft], Awaitable[object]]
 
@@ -37,6 +41,9 @@ class Sandboxes(Protocol):
 
         Raises SandboxError.
         """
+
+    async def renew_network(self, opened: Opened) -> None:
+        """Let the sandbox reach what `opened` says. Raises SandboxError."""
 
 
 class SharedSandbox:
@@ -79,6 +86,15 @@ class SharedSandbox:
         """What a model should hear with its next result: once."""
         news, self._news = self._news, ""
         return news
+
+    async def renew_network(self, session_hosts: tuple[str, ...]) -> None:
+        """Let the sandbox reach these hosts too, and the next one as well."""
+        async with self._opening:
+            self._opened = replace(self._opened, session_hosts=session_hosts)
+            try:
+                await self._sandboxes.renew_network(self._opened)
+            except SandboxError as error:
+                logger.warning("the network of %s: %s", self._opened.session.pk, error)
 
     async def part_from(self, sandbox: Sandbox) -> None:
         """Forget a sandbox that is lost; a call beside this one may have done so."""

@@ -33,6 +33,7 @@ urlpatterns = [
     path("sessions/<str:session_id>/resources/<str:resource_id>/remove", files.remove),
     path("sessions/<str:session_id>/messages", verbs.send_message),
     path("sessions/<str:session_id>/decisions", verbs.decide),
+    path("sessions/<str:session_id>/hosts", verbs.allow_host),
     path("sessions/<str:session_id>/interrupt", verbs.interrupt),
     path("sessions/<str:session_id>/tool_calls", tool_calls.index),
     path("sessions/<str:session_id>/tool_calls/<str:call_id>/look", tool_calls.look),

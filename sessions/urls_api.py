@@ -29,6 +29,7 @@ urlpatterns = [
         Methods(POST=tool_calls.mark_done),
     ),
     path("sessions/<session_id>/egress", Methods(GET=egress.index)),
+    path("sessions/<session_id>/allowed_hosts", Methods(POST=egress.allow)),
     path(
         "sessions/<session_id>/resources",
         Methods(GET=resources.index, POST=resources.add),

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Coroutine, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from sandbox.spec import Origin
-from sessions import bus, keeping, lifecycle, log
+from sessions import bus, keeping, lifecycle, log, network
 from sessions.events import Draft, Recovery, SandboxOpened
 from sessions.leases import Claim
 from sessions.lifecycle import Finished
@@ -29,6 +30,7 @@ class Standing:
     threads: list[Thread]  # that work, the primary one last
     has_children: bool
     stops: set[str]  # that somebody wants stopped; an empty id is all of them
+    session_hosts: tuple[str, ...]  # that it may reach beside its environment's
 
 
 class Work:
@@ -50,8 +52,9 @@ class Work:
         self._hands = hands
         self._turns: dict[str, Turns] = {}
         self._tasks: dict[str, asyncio.Task[Finished]] = {}
-        self._mounting: set[asyncio.Task[None]] = set()
+        self._beside: set[asyncio.Task[None]] = set()
         self._news = asyncio.Event()
+        self._session_hosts: tuple[str, ...] = ()
 
     def look(self) -> None:
         """Something came for this session: input, an answer or a stop."""
@@ -68,6 +71,7 @@ class Work:
         self._outputs = Outputs(
             session=opened.session, fence=self.fence, database=self._database
         )
+        self._session_hosts = opened.session_hosts
         try:
             if self.claim.taken_over:
                 await self._tell_recovery(standing.threads, opened, sandbox)
@@ -97,13 +101,19 @@ class Work:
                 await self._end_wait(thread)
                 self._begin(self._turns_of(thread, opened, sandbox))
         self._stop(standing.stops)
+        if standing.session_hosts != self._session_hosts:
+            self._session_hosts = standing.session_hosts
+            self._do_beside(sandbox.renew_network(self._session_hosts))
 
     def _mount_changes(self) -> None:
-        """Beside the turns: a file may be large, and a stop must not wait for it."""
         for turns in [*self._turns.values()][:1]:
-            task = asyncio.create_task(turns.turn.mount_changes())
-            self._mounting.add(task)
-            task.add_done_callback(self._mounting.discard)
+            self._do_beside(turns.turn.mount_changes())
+
+    def _do_beside(self, work: Coroutine[Any, Any, None]) -> None:
+        """Beside the turns: this may take long, and a stop must not wait for it."""
+        task = asyncio.create_task(work)
+        self._beside.add(task)
+        task.add_done_callback(self._beside.discard)
 
     def _what_ended(self) -> list[Finished | None]:
         return [self._ended(thread_id) for thread_id in [*self._tasks]]
@@ -173,7 +183,7 @@ class Work:
             pass
 
     async def _end_tasks(self) -> None:
-        tasks = [*self._tasks.values(), *self._mounting]
+        tasks = [*self._tasks.values(), *self._beside]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -201,4 +211,5 @@ def _standing(session_id: str) -> Standing:
         threads=lifecycle.working(threads),
         has_children=len(threads) > 1,
         stops=log.stopped_threads(session_id),
+        session_hosts=network.session_hosts(session_id),
     )

@@ -18,8 +18,9 @@ ANSWER_SECONDS = 15.0
 class EgressClient:
     """Speaks to the egress proxy of this host on its control socket."""
 
-    def __init__(self, *, runtime_dir: Path) -> None:
+    def __init__(self, *, runtime_dir: Path, patience: float = ANSWER_SECONDS) -> None:
         self.paths = EgressPaths(runtime_dir=runtime_dir)
+        self.patience = patience
 
     async def check(self) -> None:
         """Raise EgressUnavailable when the proxy does not answer."""
@@ -30,12 +31,23 @@ class EgressClient:
         fields = policies.as_json(policy)
         await self._ask({"op": "open", "session_id": session_id, "policy": fields})
 
+    async def renew(self, session_id: str, policy: NetworkPolicy) -> None:
+        """Give a session's way out a new policy, if it is open here."""
+        fields = policies.as_json(policy)
+        await self._ask({"op": "renew", "session_id": session_id, "policy": fields})
+
+    async def refusals(self, session_id: str, since: float) -> list[str]:
+        """Return what a session was refused since a moment, in sentences."""
+        request = {"op": "refusals", "session_id": session_id, "since": since}
+        answer = await self._ask(request)
+        return [str(said) for said in answer["refusals"]]
+
     async def close(self, session_id: str) -> None:
         await self._ask({"op": "close", "session_id": session_id})
 
-    async def _ask(self, request: dict[str, Any]) -> None:
+    async def _ask(self, request: dict[str, Any]) -> dict[str, Any]:
         try:
-            async with asyncio.timeout(ANSWER_SECONDS):
+            async with asyncio.timeout(self.patience):
                 answer = await self._answer(request)
         except (OSError, ValueError, TimeoutError) as error:
             raise EgressUnavailable(
@@ -43,6 +55,7 @@ class EgressClient:
             ) from error
         if "error" in answer:
             raise EgressUnavailable(f"The egress proxy refuses: {answer['error']}.")
+        return answer
 
     async def _answer(self, request: dict[str, Any]) -> dict[str, Any]:
         reader, writer = await asyncio.open_unix_connection(self.paths.control)

@@ -25,8 +25,8 @@ CHUNK = 64 * 1024
 
 UNRECORDED = "records_full"
 NO_ROOM = (
-    "Egress is held, since nothing may leave unrecorded and records have no room: the"
-    " site's operator must look why they are not taken in."
+    "nothing may leave unrecorded, and records have no room: the site's operator must"
+    " look why they are not taken in"
 )
 
 log = logging.getLogger(__name__)
@@ -38,18 +38,22 @@ class Refused(Exception):
     def __init__(
         self,
         status: int,
-        sentence: str,
+        reason: str,
         *,
         kind: Literal["refused", "failed"],
         rule: str,
         advice: str = "",
     ) -> None:
-        super().__init__(sentence)
+        super().__init__(reason)
         self.status = status
-        self.sentence = sentence
+        self.reason = reason
         self.kind = kind
         self.rule = rule
         self.advice = advice
+
+    def sentence(self, target: Target) -> str:
+        verb = "is refused" if self.kind == "refused" else "failed"
+        return f"Egress to {target} {verb}: {self.reason}. {self.advice}".strip()
 
 
 @dataclass(kw_only=True)
@@ -159,8 +163,8 @@ class Proxying:
             return await self.passed(request, exchange)
         except Refused as refused:
             exchange.verdict, exchange.rule = refused.kind, refused.rule
-            exchange.reason = refused.sentence
-            await self.answer(refused.status, refused.sentence, refused.advice)
+            exchange.reason = refused.reason
+            await self.answer(refused.status, refused.sentence(exchange.target))
             return False
         except (OSError, TimeoutError, h11.ProtocolError) as error:
             exchange.verdict, exchange.rule = "failed", "broken_off"
@@ -185,8 +189,8 @@ class Proxying:
         tunnel = request.method == b"CONNECT"
         default_port = exchange.target.port if tunnel else 80
         if not messages.host_agrees(request, exchange.target, default_port):
-            sentence = f"The Host header does not name {exchange.target}."
-            raise Refused(421, sentence, kind="refused", rule="host_header")
+            reason = "the Host header names another host"
+            raise Refused(421, reason, kind="refused", rule="host_header")
         verdict = await self.verdict(exchange.target)
         exchange.rule, exchange.reason = verdict.rule, verdict.reason
         far = await self.dialled(exchange.target, verdict)
@@ -200,20 +204,18 @@ class Proxying:
 
     async def verdict(self, target: Target) -> Verdict:
         policy = self.policy()
-        by_name = accepted(target, judge_name(policy, target))
+        by_name = accepted(judge_name(policy, target))
         try:
             addresses = await self.resolver.addresses(target.host, target.port)
         except Unresolvable as error:
-            sentence = f"Egress to {target} failed: {error}."
-            raise Refused(502, sentence, kind="failed", rule="no_address") from error
-        return accepted(target, judge_addresses(policy, target, by_name, addresses))
+            raise Refused(502, f"{error}", kind="failed", rule="no_address") from error
+        return accepted(judge_addresses(policy, target, by_name, addresses))
 
     async def dialled(self, target: Target, verdict: Verdict) -> Peer:
         try:
             reader, writer = await dial(verdict.addresses, target.port)
         except Unreachable as error:
-            sentence = f"Egress to {target} failed: {error}."
-            raise Refused(504, sentence, kind="failed", rule="no_answer") from error
+            raise Refused(504, f"{error}", kind="failed", rule="no_answer") from error
         return Peer(reader=reader, writer=writer)
 
     async def tunnelled(self, far: Peer, exchange: Exchange) -> None:
@@ -225,11 +227,11 @@ class Proxying:
         exchange.traffic.up += len(early)
         await splice(self.near.peer, far, exchange.traffic)
 
-    async def answer(self, status: int, sentence: str, advice: str = "") -> None:
+    async def answer(self, status: int, sentence: str) -> None:
         """Answer from the proxy itself; many clients show only the reason."""
         if self.near.http.our_state not in {h11.IDLE, h11.SEND_RESPONSE}:
             return
-        body = f"{sentence} {advice}".strip().encode("ascii", "replace") + b"\n"
+        body = f"{sentence}\n".encode("ascii", "replace")
         headers = [
             ("Content-Type", "text/plain; charset=utf-8"),
             ("Content-Length", str(len(body))),
@@ -242,13 +244,12 @@ class Proxying:
         await self.near.send(h11.EndOfMessage())
 
 
-def accepted(target: Target, verdict: Verdict) -> Verdict:
+def accepted(verdict: Verdict) -> Verdict:
     """Return a verdict that allows. Raises Refused."""
     if verdict.allowed:
         return verdict
-    sentence = f"Egress to {target} is refused: {verdict.reason}."
     raise Refused(
-        403, sentence, kind="refused", rule=verdict.rule, advice=verdict.advice
+        403, verdict.reason, kind="refused", rule=verdict.rule, advice=verdict.advice
     )
 
 

@@ -8,6 +8,8 @@ import json
 import logging
 import os
 import re
+import time
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,8 +17,9 @@ from typing import Any
 
 from sandbox.egress import policy as policies
 from sandbox.egress.paths import EgressPaths
+from sandbox.egress.policy import Target
 from sandbox.egress.proxy import Proxying
-from sandbox.egress.records import Sink
+from sandbox.egress.records import Record, Sink
 from sandbox.egress.resolve import READ_LIMIT, Resolver
 from sandbox.egress.splice import Peer, part
 from sandbox.spec import NetworkPolicy
@@ -25,6 +28,8 @@ log = logging.getLogger(__name__)
 
 CONNECTIONS = 256  # of one session at a time
 SESSION_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
+REFUSALS = 20  # remembered for the agent
+DONE = {"ok": True}
 FULL = (
     b"HTTP/1.1 503 Too many connections\r\nConnection: close\r\n"
     b"Content-Length: 0\r\n\r\n"
@@ -37,7 +42,11 @@ class Opening:
 
     session_id: str
     policy: NetworkPolicy
+    sink: Sink
     listening: asyncio.Server | None = None
+    refusals: deque[tuple[float, str]] = field(
+        default_factory=lambda: deque(maxlen=REFUSALS)
+    )
     connections: set[asyncio.Task[None]] = field(default_factory=set)
 
     def end(self) -> None:
@@ -49,6 +58,21 @@ class Opening:
 
     def current_policy(self) -> NetworkPolicy:
         return self.policy
+
+    def take(self, record: Record) -> None:
+        """Record a request, and remember for the agent what was refused."""
+        if record.verdict == "refused":
+            target = Target(host=record.host, port=record.port)
+            sentence = f"Egress to {target} was refused: {record.reason}."
+            self.refusals.append((time.time(), sentence))
+        self.sink.take(record)
+
+    def is_full(self) -> bool:
+        return self.sink.is_full()
+
+    def refused_since(self, moment: float) -> list[str]:
+        """Return what was refused since a moment, each sentence once."""
+        return [*dict.fromkeys(said for at, said in self.refusals if at >= moment)]
 
 
 class EgressServer:
@@ -87,8 +111,14 @@ class EgressServer:
             if opening:
                 opening.policy = policy
             else:
-                await self.listen(Opening(session_id=session_id, policy=policy))
+                opening = Opening(session_id=session_id, policy=policy, sink=self.sink)
+                await self.listen(opening)
             self.paths.store(session_id, policies.as_json(policy))
+
+    async def renew(self, session_id: str, policy: NetworkPolicy) -> None:
+        """Give a way out that is open here a new policy."""
+        if session_id in self.openings:
+            await self.open(session_id, policy)
 
     async def listen(self, opening: Opening) -> None:
         async def connected(
@@ -123,7 +153,7 @@ class EgressServer:
                 opening.current_policy,
                 peer,
                 resolver=self.resolver,
-                sink=self.sink,
+                sink=opening,
             ).run()
         except asyncio.CancelledError:
             peer.writer.transport.abort()  # the session was closed
@@ -142,24 +172,30 @@ class EgressServer:
 
     async def reply(self, line: bytes) -> dict[str, Any]:
         try:
-            await self.obey(json.loads(line))
+            return await self.obey(json.loads(line))
         except (KeyError, TypeError, ValueError, OSError) as error:
             return {"error": f"{error}"}
-        return {"ok": True}
 
-    async def obey(self, request: Mapping[str, Any]) -> None:
+    async def obey(self, request: Mapping[str, Any]) -> dict[str, Any]:
         op = request["op"]
         if op == "ping":
-            return
+            return DONE
         session_id = request["session_id"]
         if not SESSION_ID.fullmatch(session_id):
             raise ValueError(f"{session_id!r} is no session id")
         if op == "open":
             await self.open(session_id, policies.from_json(request["policy"]))
+        elif op == "renew":
+            await self.renew(session_id, policies.from_json(request["policy"]))
+        elif op == "refusals":
+            opening = self.openings.get(session_id)
+            since = float(request["since"])
+            return {"refusals": opening.refused_since(since) if opening else []}
         elif op == "close":
             await self.close(session_id)
         else:
             raise ValueError(f"there is no operation {op!r}")
+        return DONE
 
 
 async def listen(path: Path, connected: Any) -> asyncio.Server:

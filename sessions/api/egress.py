@@ -9,7 +9,9 @@ from pydantic import Field
 from agents.http.endpoint import Call, endpoint
 from agents.http.pages import paginate
 from agents.http.query import CreatedQuery, Order
+from agents.http.validation import Params
 from agents.models import Act
+from sessions import actions
 from sessions.api import serialise
 from sessions.lookup import find_session
 
@@ -19,6 +21,22 @@ class EgressQuery(CreatedQuery):
     order: Order = "desc"
     verdict: Literal["allowed", "refused", "failed"] | None = None
     host: str | None = None
+
+
+class AllowHost(Params):
+    host: str
+    scope: Literal["session", "environment"] = "session"
+
+
+@endpoint(Act.RUN, body=AllowHost)
+def allow(call: Call[AllowHost], session_id: str) -> dict[str, Any]:
+    """Let the sandbox reach a host: at once, or in the environment's new sessions."""
+    session = find_session(call.actor, session_id)
+    if call.body.scope == "session":
+        actions.allow_host(call.actor, session, call.body.host)
+    else:
+        actions.allow_host_in_environment(call.actor, session, call.body.host)
+    return {"type": "allowed_host", "host": call.body.host, "scope": call.body.scope}
 
 
 @endpoint(Act.LOOK, query=EgressQuery)

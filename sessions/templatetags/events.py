@@ -59,6 +59,7 @@ LOOK: Mapping[EventType, tuple[str, str]] = {
     EventType.SANDBOX_STOPPED: ("system", "box"),
     EventType.SANDBOX_REMOVED: ("system", "box"),
     EventType.EGRESS_REFUSED: ("system", "circle-alert"),
+    EventType.HOST_ALLOWED: ("system", "check"),
 }
 """The kind and the sign of a row; a system row with a pulse where nothing is named."""
 

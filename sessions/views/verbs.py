@@ -54,6 +54,22 @@ def decide(request: PageRequest, session_id: str) -> HttpResponse:
 
 
 @page(Act.RUN, "POST")
+def allow_host(request: PageRequest, session_id: str) -> HttpResponse:
+    """Allow a host that was refused: for this session, or in its environment."""
+    session = find_session(request.actor, session_id)
+    here = f"/sessions/{session_id}"
+
+    def allow() -> None:
+        if host := request.POST.get("session"):
+            actions.allow_host(request.actor, session, host)
+        else:
+            host = request.POST.get("environment", "")
+            actions.allow_host_in_environment(request.actor, session, host)
+
+    return acted(request, allow, then=here, back=here, said="")
+
+
+@page(Act.RUN, "POST")
 def interrupt(request: PageRequest, session_id: str) -> HttpResponse:
     session = find_session(request.actor, session_id)
     thread_id = request.POST.get("thread") or None

@@ -29,6 +29,7 @@ from sandbox.fake import FakeProvider
 from sandbox.spec import (
     FileMount,
     Files,
+    NetworkPolicy,
     Running,
     SandboxSpec,
     SandboxStatus,
@@ -115,6 +116,10 @@ async def sandbox(case: Case) -> AsyncIterator[Sandbox]:
     sandbox = await case.sandbox()
     yield sandbox
     await sandbox.close()
+
+
+async def test_a_network_is_renewed_or_nothing_happens(case: Case) -> None:
+    await case.provider.renew_network(new_id(), NetworkPolicy(mode="limited"))
 
 
 async def test_it_can_run_sandboxes_here(case: Case) -> None:

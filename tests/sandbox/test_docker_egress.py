@@ -164,6 +164,18 @@ async def test_metadata_and_host_addresses_are_refused_with_a_sentence(
     assert [record.verdict for record in records] == ["refused"]
 
 
+async def test_the_agent_is_told_what_its_program_does_not_say(
+    docker_provider: DockerProvider, base_image: str, records: Kept
+) -> None:
+    spec = spec_of(base_image, network=NetworkPolicy(mode="limited"))
+    sandbox = await docker_provider.provision(spec)
+    outcome = await bash(sandbox, "curl -sS https://evil.example/")
+    assert "evil.example is not among" not in text(outcome)
+    assert "Egress to evil.example:443 was refused" in outcome.content[1]["text"]
+    assert len((await bash(sandbox, "echo quiet")).content) == 1
+    await sandbox.close()
+
+
 async def test_packages_install_at_run_time_and_stay(
     docker_provider: DockerProvider, base_image: str, records: Kept
 ) -> None:

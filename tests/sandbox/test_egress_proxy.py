@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -445,6 +446,28 @@ async def test_one_session_can_have_so_many_connections(
         writer.close()
 
 
+async def test_a_policy_is_renewed_only_where_the_session_is_open(
+    egress: Egress,
+) -> None:
+    limited = NetworkPolicy(mode="limited")
+    await egress.client.renew("sesn_1", limited)
+    answer = await egress.whole(b"CONNECT a.example:443 HTTP/1.0\r\n\r\n")
+    assert b"403" in answer.splitlines()[0]
+    await egress.client.renew("sesn_2", limited)
+    assert not EgressPaths(runtime_dir=egress.runtime_dir).socket("sesn_2").exists()
+
+
+async def test_what_was_refused_is_told_once_and_since_when(egress: Egress) -> None:
+    await egress.client.open("sesn_1", NetworkPolicy(mode="limited"))
+    began = time.time()
+    for _ in range(2):
+        await egress.whole(b"CONNECT a.example:443 HTTP/1.0\r\n\r\n")
+    [said] = await egress.client.refusals("sesn_1", began)
+    assert said.startswith("Egress to a.example:443 was refused: a.example is not")
+    assert await egress.client.refusals("sesn_1", time.time() + 1) == []
+    assert await egress.client.refusals("sesn_other", 0) == []
+
+
 async def test_closing_a_session_cuts_what_passes(egress: Egress) -> None:
     async with upstream(echo_bytes) as port:
         await egress.allow(port)
@@ -532,7 +555,7 @@ async def test_nothing_leaves_unrecorded(egress: Egress) -> None:
         await egress.allow(port)
         egress.sink.full = True
         answer = await egress.whole(get(port, "Connection: close"))
-        assert answer.startswith(b"HTTP/1.1 503 Egress is held")
+        assert answer.startswith(b"HTTP/1.1 503 Egress to 127.0.0.1")
         egress.sink.full = False
         assert b"200 OK" in await egress.whole(get(port, "Connection: close"))
 

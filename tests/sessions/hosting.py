@@ -16,6 +16,7 @@ from sessions.harness.anthropic_model import AnthropicModel
 from sessions.harness.loop import run_turn
 from sessions.host import Host
 from sessions.models import Event, Session, Status
+from sessions.network import policy_for
 
 
 class FakeHands:
@@ -37,8 +38,13 @@ class FakeHands:
             image="base",
             files=files,
             snapshot=keeping.snapshot_of(opened.session.pk),
+            network=policy_for(opened.session, opened.session_hosts),
         )
         return await self.provider.provision(spec)
+
+    async def renew_network(self, opened):
+        network = policy_for(opened.session, opened.session_hosts)
+        await self.provider.renew_network(opened.session.pk, network)
 
     def model(self, agent):
         return self._model

@@ -90,3 +90,21 @@ def test_what_is_refused_is_recorded_and_told(client, call, limited):
         ("evil.example", 80),
         ("evil.example", 443),
     }
+
+
+def test_a_host_that_is_allowed_opens_at_once_for_a_program_that_runs(
+    client, call, limited
+):
+    ask = "curl -s -o /dev/null -w '%{http_connect}' https://no.example/"
+    wait = 'until [ "$(code)" != 403 ]; do sleep 0.1; done; code'
+    session = limited(
+        {"tools": [bash(f"code() {{ {ask}; }}; {wait}")]}, {"say": "Done."}
+    )
+    path = f"/v1/sessions/{session.id}"
+    soon(lambda: call("GET", f"{path}/egress?verdict=refused")["data"])
+    call("POST", f"{path}/allowed_hosts", json={"host": "no.example"})
+    [said] = results(follow(client, session.id))
+    assert said.startswith("502")  # looked up, and there is no such name
+    failed = soon(lambda: call("GET", f"{path}/egress?verdict=failed")["data"])
+    record = failed[0]
+    assert (record["rule"], record["host"]) == ("no_address", "no.example")

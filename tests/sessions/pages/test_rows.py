@@ -79,6 +79,11 @@ SAMPLES = {
         "rule": "not_allowed",
         "reason": "not among the hosts",
     },
+    "agentsite.host_allowed": {
+        "host": "evil.example",
+        "scope": "session",
+        "by": "alice",
+    },
     "agentsite.unknown": {"stored_type": "agent.from_the_future"},
     "agentsite.waiting": {"reason": "Waiting for the base image"},
     "session.thread_status_running": {"session_thread_id": "t", "agent_name": "a"},

@@ -1,6 +1,6 @@
 // What left the sandbox: asked for again while somebody looks at it.
 
-import { $, localTimes } from "../dom.js";
+import { $, $$, localTimes } from "../dom.js";
 
 const PACE = 2000;
 
@@ -30,4 +30,15 @@ export class Network {
     this.panel.innerHTML = html;
     localTimes(this.panel);
   }
+}
+
+/** What was allowed meanwhile is offered no more. */
+export function hideAllowed(transcript) {
+  const hide = () => {
+    for (const { dataset: { host, scope } } of $$(".allowed", transcript.root)) {
+      $(`.allow[data-host="${CSS.escape(host)}"] [name="${scope}"]`, transcript.root)?.remove();
+    }
+  };
+  transcript.onChange(hide);
+  hide();
 }

@@ -7,7 +7,7 @@ import { Find } from "./find.js";
 import { Header } from "./header.js";
 import { Inspector } from "./inspector.js";
 import { listen } from "./keys.js";
-import { Network } from "./network.js";
+import { Network, hideAllowed } from "./network.js";
 import { Preview } from "./preview.js";
 import { Stream } from "./stream.js";
 import { Threads } from "./threads.js";
@@ -28,6 +28,8 @@ new Network($("#network"));
 new Earlier(page.dataset.id, page.dataset.thread, transcript);
 compose($("#composer"), page.dataset.id, () => transcript.follow());
 decider($("#decide"));
+decider($("#allow-host"));
+hideAllowed(transcript);
 listen({ transcript, find, inspector, stop, threads });
 $("#jump").addEventListener("click", () => transcript.follow());
 
