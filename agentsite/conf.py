@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import secrets
+import ssl
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Literal
@@ -74,6 +75,7 @@ class Conf(BaseSettings):
     private_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
         (), validation_alias=_named("AGENTSITE_PRIVATE_HOSTS")
     )
+    extra_ca: Path | None = Field(None, validation_alias=_named("AGENTSITE_EXTRA_CA"))
     debug: bool = Field(False, validation_alias=_named("AGENTSITE_DEBUG"))
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         "INFO", validation_alias=_named("AGENTSITE_LOG_LEVEL")
@@ -105,6 +107,19 @@ class Conf(BaseSettings):
             except ValueError as error:
                 raise ValueError(f"AGENTSITE_PRIVATE_HOSTS: {error}") from None
         return value
+
+    @field_validator("extra_ca", mode="after")
+    @classmethod
+    def _certificates(cls, value: Path | None) -> Path | None:
+        if value is None:
+            return None
+        try:
+            ssl.create_default_context(cafile=value)
+        except (OSError, ssl.SSLError) as error:
+            raise ValueError(
+                f"AGENTSITE_EXTRA_CA: {value} has no certificates in PEM: {error}"
+            ) from None
+        return value.resolve()
 
     @field_validator("home", mode="after")
     @classmethod

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any, Protocol
 
 from sandbox.spec import (
+    BoundCredential,
     Listing,
     NetworkPolicy,
     Origin,
@@ -89,6 +90,14 @@ class Provider(Protocol):
 
     async def renew_network(self, session_id: str, policy: NetworkPolicy) -> None:
         """Let a sandbox that is here reach something else from now on.
+
+        Raises EgressUnavailable.
+        """
+
+    async def renew_credentials(
+        self, session_id: str, credentials: Sequence[BoundCredential]
+    ) -> None:
+        """Replace the credentials of a sandbox that is here: a token was rotated.
 
         Raises EgressUnavailable.
         """

@@ -13,7 +13,7 @@ from docker.errors import APIError, DockerException, ImageNotFound, NotFound
 from docker.types import Mount, Ulimit
 from requests.exceptions import RequestException
 
-from sandbox import archive, inside
+from sandbox import archive, inside, trust
 from sandbox.errors import EngineUnavailable, ImageMissing, ProvisionFailed
 from sandbox.places import Places
 from sandbox.spec import HOME, OUTPUTS, UPLOADS, WORKSPACE, SandboxSpec
@@ -177,6 +177,7 @@ class Containers:
             bind(UPLOADS, str(places.uploads(session_id))),
             bind(inside.TOOL_FOLDER, str(places.tools(session_id)), writable=True),
             bind(inside.EGRESS_FOLDER, str(places.egress(session_id))),
+            bind(trust.FOLDER, str(places.trust(session_id))),
         ]
 
     def volumes(self, session_id: str) -> list[Mount]:

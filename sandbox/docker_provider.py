@@ -22,6 +22,7 @@ class DockerProvider(SocketProvider):
         state_dir: Path,
         gid: int,
         egress: WayOut | None = None,
+        extra_ca: Path | None = None,
         runtime: str | None = None,
         engine_url: str = "unix:///var/run/docker.sock",
     ) -> None:
@@ -29,5 +30,7 @@ class DockerProvider(SocketProvider):
         containers = Containers(
             site=site, places=places, runtime=runtime, engine_url=engine_url
         )
-        super().__init__(engine=containers, places=places, egress=egress)
+        super().__init__(
+            engine=containers, places=places, egress=egress, extra_ca=extra_ca
+        )
         self.site = site

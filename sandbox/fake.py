@@ -10,7 +10,7 @@ import posixpath
 import re
 import tarfile
 from collections import Counter
-from collections.abc import AsyncIterator, Collection, Iterator, Mapping
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -30,6 +30,7 @@ from sandbox.places import sources, under_uploads
 from sandbox.spec import (
     HOME,
     WORKSPACE,
+    BoundCredential,
     FoundFile,
     Listing,
     NetworkPolicy,
@@ -56,6 +57,7 @@ class FakeProvider:
         self.executed: list[str] = []
         self.used: Counter[str] = Counter()
         self.networks: dict[str, NetworkPolicy] = {}
+        self.credentials: dict[str, tuple[BoundCredential, ...]] = {}
 
     async def check(self) -> None:
         """There is always room in memory."""
@@ -73,6 +75,7 @@ class FakeProvider:
             machine = FakeMachine(spec, files, self.executed)
             self.machines[spec.session_id] = machine
         self.networks[spec.session_id] = spec.network
+        self.credentials[spec.session_id] = spec.credentials
         origin = Origin(provider=self.name, files=found)
         return FakeSandbox(spec.session_id, machine, origin, self.used)
 
@@ -98,6 +101,12 @@ class FakeProvider:
     async def renew_network(self, session_id: str, policy: NetworkPolicy) -> None:
         if session_id in self.machines:
             self.networks[session_id] = policy
+
+    async def renew_credentials(
+        self, session_id: str, credentials: Sequence[BoundCredential]
+    ) -> None:
+        if session_id in self.machines:
+            self.credentials[session_id] = tuple(credentials)
 
     async def status(self, session_id: str) -> SandboxStatus:
         if session_id in self.machines:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from sandbox import trust
 from sandbox.spec import HOME, WORKSPACE, SandboxSpec
 
 TOOL_SERVER = "/opt/agentsite/toolserver.py"
@@ -21,7 +22,7 @@ SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 def environment(spec: SandboxSpec) -> dict[str, str]:
     """Return a sandbox's variables; those of the spec win."""
     who = {"USER": "root" if spec.root else "agent"}
-    own = {**BASE, **who, **INSTALLS, **PROXIES, **threads(spec)}
+    own = {**BASE, **who, **INSTALLS, **PROXIES, **trust.VARIABLES, **threads(spec)}
     return {**own, **spec.environment}
 
 

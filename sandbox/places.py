@@ -41,6 +41,9 @@ class Places:
     def egress(self, session_id: str) -> Path:
         return self.runtime_dir / "egress" / session_id
 
+    def trust(self, session_id: str) -> Path:
+        return self.state_dir / session_id / "trust"
+
     def uploads(self, session_id: str) -> Path:
         return self.state_dir / session_id / "uploads"
 

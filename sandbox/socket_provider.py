@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from functools import partial
@@ -13,12 +13,13 @@ from itertools import count
 from pathlib import Path
 from typing import IO, Protocol, TypeVar
 
-from sandbox import archive
+from sandbox import archive, trust
 from sandbox.connection import Lost, NotSent
 from sandbox.errors import ProvisionFailed
 from sandbox.places import Places, sources, under_uploads, written
 from sandbox.socket_sandbox import SocketSandbox
 from sandbox.spec import (
+    BoundCredential,
     FileMount,
     Files,
     Limits,
@@ -42,9 +43,18 @@ T = TypeVar("T")
 class WayOut(Protocol):
     """What a provider asks of the egress proxy."""
 
-    async def open(self, session_id: str, policy: NetworkPolicy) -> None: ...
+    async def open(
+        self,
+        session_id: str,
+        policy: NetworkPolicy,
+        credentials: Iterable[BoundCredential] = (),
+    ) -> str: ...
 
     async def renew(self, session_id: str, policy: NetworkPolicy) -> None: ...
+
+    async def renew_credentials(
+        self, session_id: str, credentials: Iterable[BoundCredential]
+    ) -> None: ...
 
     async def refusals(self, session_id: str, since: float) -> list[str]: ...
 
@@ -96,11 +106,17 @@ class SocketProvider:
     name = "sandboxes"
 
     def __init__(
-        self, *, engine: Engine, places: Places, egress: WayOut | None = None
+        self,
+        *,
+        engine: Engine,
+        places: Places,
+        egress: WayOut | None = None,
+        extra_ca: Path | None = None,
     ) -> None:
         self.engine = engine
         self.places = places
         self.egress = egress
+        self.extra_ca = extra_ca
         self._threads = ThreadPoolExecutor(ENGINE_THREADS, self.name)
         self._turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
@@ -159,6 +175,12 @@ class SocketProvider:
     async def renew_network(self, session_id: str, policy: NetworkPolicy) -> None:
         if self.egress:
             await self.egress.renew(session_id, policy)
+
+    async def renew_credentials(
+        self, session_id: str, credentials: Sequence[BoundCredential]
+    ) -> None:
+        if self.egress:
+            await self.egress.renew_credentials(session_id, credentials)
 
     async def status(self, session_id: str) -> SandboxStatus:
         state = await self._in_thread(self.engine.state, session_id)
@@ -246,8 +268,14 @@ class SocketProvider:
             raise ProvisionFailed(
                 f"The folders of session {spec.session_id} cannot be made: {error}."
             ) from error
+        authority = ""
         if self.egress:
-            await self.egress.open(spec.session_id, spec.network)
+            authority = await self.egress.open(
+                spec.session_id, spec.network, spec.credentials
+            )
+        await self._in_thread(
+            trust.write, self.places.trust(spec.session_id), authority, self.extra_ca
+        )
 
     async def _answering(self, spec: SandboxSpec, seconds: float) -> SocketSandbox:
         """Return the sandbox once its tool server answers."""

@@ -81,6 +81,22 @@ class NetworkPolicy:
 
 
 @dataclass(frozen=True, kw_only=True)
+class BoundCredential:
+    """A secret that leaves for its hosts alone, in place of a placeholder.
+
+    The sandbox has the placeholder, in its environment or a file. The proxy puts the
+    value in over https: in headers, Basic included, and in bodies where `in_body`.
+    """
+
+    name: str  # how records and refusals call it
+    placeholder: str
+    value: str = field(repr=False)
+    hosts: tuple[str, ...]
+    in_headers: bool = True
+    in_body: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
 class SandboxSpec:
     """Everything a provider needs to make a session's sandbox."""
 
@@ -92,6 +108,7 @@ class SandboxSpec:
     limits: Limits = field(default_factory=Limits)
     root: bool = False  # uid 0 inside, and a system that can be written
     network: NetworkPolicy = field(default_factory=NetworkPolicy)
+    credentials: tuple[BoundCredential, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

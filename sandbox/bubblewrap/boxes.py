@@ -232,6 +232,7 @@ class Boxes:
             "uploads": str(places.uploads(name)),
             "tools": str(places.tools(name)),
             "egress": str(places.egress(name)),
+            "trust": str(places.trust(name)),
             "tool_server": str(places.tool_server(name)),
         }
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from sandbox import inside
+from sandbox import inside, trust
 from sandbox.spec import HOME, OUTPUTS, UPLOADS, WORKSPACE, Limits
 
 UID = 1000
@@ -55,6 +55,7 @@ def arguments(
         *("--ro-bind", seen["uploads"], UPLOADS),
         *("--bind", seen["tools"], inside.TOOL_FOLDER),
         *("--ro-bind", seen["egress"], inside.EGRESS_FOLDER),
+        *("--ro-bind", seen["trust"], trust.FOLDER),
         *("--ro-bind", seen["tool_server"], inside.TOOL_SERVER),
         *("--chdir", WORKSPACE),
     ]

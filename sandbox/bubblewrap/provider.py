@@ -25,9 +25,12 @@ class BubblewrapProvider(SocketProvider):
         state_dir: Path,
         gid: int,
         egress: WayOut | None = None,
+        extra_ca: Path | None = None,
     ) -> None:
         places = Places(runtime_dir=runtime_dir, state_dir=state_dir, gid=gid)
-        super().__init__(engine=RemoteBoxes(socket), places=places, egress=egress)
+        super().__init__(
+            engine=RemoteBoxes(socket), places=places, egress=egress, extra_ca=extra_ca
+        )
 
     async def provision(self, spec: SandboxSpec) -> SocketSandbox:
         if spec.root:

@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import contextlib
 import logging
+import os
 import signal
 from pathlib import Path
 
@@ -13,18 +14,25 @@ from sandbox.egress.paths import EgressPaths
 from sandbox.egress.records import Spool
 from sandbox.egress.server import EgressServer
 
+SEAL_KEY = "AGENTSITE_EGRESS_SEAL"
+"""Of one run of the site: it lets a proxy that is started again read what it kept."""
+
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="sandbox.egress", description=__doc__)
     parser.add_argument("--runtime-dir", type=Path, required=True)
     parser.add_argument("--records", type=Path, required=True)
+    parser.add_argument("--extra-ca", type=Path)
     return parser.parse_args()
 
 
 async def serve(options: argparse.Namespace) -> None:
     records = Spool(options.records)
     paths = EgressPaths(runtime_dir=options.runtime_dir)
-    running = asyncio.ensure_future(EgressServer(paths, records).run())
+    server = EgressServer(
+        paths, records, seal_key=os.environ.get(SEAL_KEY), extra_ca=options.extra_ca
+    )
+    running = asyncio.ensure_future(server.run())
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, running.cancel)
     with contextlib.suppress(asyncio.CancelledError):
         await running

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from sandbox.egress import credentials as bound
 from sandbox.egress import policy as policies
 from sandbox.egress.paths import EgressPaths
 from sandbox.errors import EgressUnavailable
-from sandbox.spec import NetworkPolicy
+from sandbox.spec import BoundCredential, NetworkPolicy
 
 ANSWER_SECONDS = 15.0
 
@@ -26,15 +28,35 @@ class EgressClient:
         """Raise EgressUnavailable when the proxy does not answer."""
         await self._ask({"op": "ping"})
 
-    async def open(self, session_id: str, policy: NetworkPolicy) -> None:
-        """Open a session's way out, or give the open one a new policy."""
-        fields = policies.as_json(policy)
-        await self._ask({"op": "open", "session_id": session_id, "policy": fields})
+    async def open(
+        self,
+        session_id: str,
+        policy: NetworkPolicy,
+        credentials: Iterable[BoundCredential] = (),
+    ) -> str:
+        """Open a session's way out, or give the open one what is new.
+
+        Returns the certificate of the authority that its sandbox is to trust.
+        """
+        fields = {
+            "policy": policies.as_json(policy),
+            "credentials": bound.as_json(credentials),
+        }
+        request = {"op": "open", "session_id": session_id, **fields}
+        return str((await self._ask(request))["authority"])
 
     async def renew(self, session_id: str, policy: NetworkPolicy) -> None:
         """Give a session's way out a new policy, if it is open here."""
         fields = policies.as_json(policy)
         await self._ask({"op": "renew", "session_id": session_id, "policy": fields})
+
+    async def renew_credentials(
+        self, session_id: str, credentials: Iterable[BoundCredential]
+    ) -> None:
+        """Replace a session's credentials, if it is open here: a token was rotated."""
+        fields = bound.as_json(credentials)
+        request = {"op": "renew", "session_id": session_id, "credentials": fields}
+        await self._ask(request)
 
     async def refusals(self, session_id: str, since: float) -> list[str]:
         """Return what a session was refused since a moment, in sentences."""

@@ -45,10 +45,11 @@ class EgressPaths:
             folder.mkdir(parents=True, exist_ok=True)
             folder.chmod(FOLDER_MODE)
 
-    def store(self, session_id: str, policy: Mapping[str, Any]) -> None:
+    def store(self, session_id: str, kept: Mapping[str, Any]) -> None:
         path = self.policies / f"{session_id}.json"
         part = path.with_suffix(".part")
-        part.write_text(json.dumps(policy))
+        part.write_text(json.dumps(kept))
+        part.chmod(0o600)
         part.replace(path)
 
     def forget(self, session_id: str) -> None:

@@ -57,6 +57,7 @@ class Record:
     verdict: Literal["allowed", "refused", "failed"]
     rule: str
     reason: str
+    credentials: tuple[str, ...] = ()
     bytes_up: int
     bytes_down: int
     seconds: float | None
@@ -137,8 +138,9 @@ def read(path: Path) -> Iterator[Record]:
     """Read a file's records; a line that a killed proxy left torn is skipped."""
     for line in path.read_bytes().splitlines():
         try:
-            yield Record(**json.loads(line))
-        except (TypeError, ValueError) as error:
+            fields = json.loads(line)
+            yield Record(**{**fields, "credentials": tuple(fields["credentials"])})
+        except (KeyError, TypeError, ValueError) as error:
             log.warning("A line of %s is no egress record: %s.", path, error)
 
 

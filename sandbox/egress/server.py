@@ -10,19 +10,23 @@ import os
 import re
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from sandbox.egress import credentials as bound
 from sandbox.egress import policy as policies
+from sandbox.egress import tls
+from sandbox.egress.certificates import Authority, Seal, new_seal_key
+from sandbox.egress.credentials import Credentials
 from sandbox.egress.paths import EgressPaths
 from sandbox.egress.policy import Target
 from sandbox.egress.proxy import Proxying
 from sandbox.egress.records import Record, Sink
 from sandbox.egress.resolve import READ_LIMIT, Resolver
 from sandbox.egress.splice import Peer, part
-from sandbox.spec import NetworkPolicy
+from sandbox.spec import BoundCredential, NetworkPolicy
 
 log = logging.getLogger(__name__)
 
@@ -38,11 +42,14 @@ FULL = (
 
 @dataclass(kw_only=True)
 class Opening:
-    """A session's way out while it is open."""
+    """A session's way out while it is open (`serving.Way`)."""
 
     session_id: str
     policy: NetworkPolicy
     sink: Sink
+    authority: Authority
+    credentials: Credentials = field(default_factory=Credentials)
+    distrusting: set[str] = field(default_factory=set)
     listening: asyncio.Server | None = None
     refusals: deque[tuple[float, str]] = field(
         default_factory=lambda: deque(maxlen=REFUSALS)
@@ -55,9 +62,6 @@ class Opening:
             self.listening.close()
         for connection in self.connections:
             connection.cancel()
-
-    def current_policy(self) -> NetworkPolicy:
-        return self.policy
 
     def take(self, record: Record) -> None:
         """Record a request, and remember for the agent what was refused."""
@@ -76,11 +80,23 @@ class Opening:
 
 
 class EgressServer:
-    """Keeps its policies in files, so that a new process opens every socket again."""
+    """Keeps what is open in files, so that a new process opens every socket again.
 
-    def __init__(self, paths: EgressPaths, sink: Sink) -> None:
+    Secrets and the authorities' keys are in them under a key of this run of the site.
+    """
+
+    def __init__(
+        self,
+        paths: EgressPaths,
+        sink: Sink,
+        *,
+        seal_key: str | None = None,
+        extra_ca: Path | None = None,
+    ) -> None:
         self.paths = paths
         self.sink = sink
+        self.seal = Seal(seal_key or new_seal_key())
+        self.context = tls.client_context(extra_ca)
         self.resolver = Resolver()
         self.openings: dict[str, Opening] = {}
         self.turn = asyncio.Lock()
@@ -98,27 +114,75 @@ class EgressServer:
             for opening in self.openings.values():
                 opening.end()
 
-    async def reopen(self, session_id: str, fields: Mapping[str, Any]) -> None:
+    async def reopen(self, session_id: str, kept: Mapping[str, Any]) -> None:
         try:
-            await self.open(session_id, policies.from_json(fields))
-        except (OSError, ValueError) as error:
-            log.error("Session %s stays without a way out: %s.", session_id, error)  # noqa: TRY400
+            secrets = self.unsealed(kept["sealed"])
+            policy = policies.from_json(kept["policy"])
+            authority = Authority.from_pem(secrets["authority"]) if secrets else None
+            await self.open(session_id, policy, (), authority)
+            if secrets:
+                await self.renew(session_id, credentials=secrets["credentials"])
+        except (KeyError, OSError, TypeError, ValueError) as error:
+            log.error("Session %s stays without a way out: %r.", session_id, error)  # noqa: TRY400
 
-    async def open(self, session_id: str, policy: NetworkPolicy) -> None:
-        """Open a session's way out, or give the open one a new policy."""
+    async def open(
+        self,
+        session_id: str,
+        policy: NetworkPolicy,
+        credentials: Sequence[BoundCredential] = (),
+        authority: Authority | None = None,
+    ) -> Opening:
+        """Open a session's way out, or give the open one what is new."""
         async with self.turn:
             opening = self.openings.get(session_id)
-            if opening:
-                opening.policy = policy
-            else:
-                opening = Opening(session_id=session_id, policy=policy, sink=self.sink)
+            if opening is None:
+                opening = Opening(
+                    session_id=session_id,
+                    policy=policy,
+                    sink=self.sink,
+                    authority=authority or Authority.make(session_id),
+                )
                 await self.listen(opening)
-            self.paths.store(session_id, policies.as_json(policy))
+            opening.policy = policy
+            opening.credentials = Credentials(credentials)
+            self.keep(opening)
+            return opening
 
-    async def renew(self, session_id: str, policy: NetworkPolicy) -> None:
-        """Give a way out that is open here a new policy."""
-        if session_id in self.openings:
-            await self.open(session_id, policy)
+    async def renew(
+        self,
+        session_id: str,
+        policy: Mapping[str, Any] | None = None,
+        credentials: Sequence[Mapping[str, Any]] | None = None,
+    ) -> None:
+        """Replace what is given, where the session is open here."""
+        async with self.turn:
+            opening = self.openings.get(session_id)
+            if opening is None:
+                return
+            if policy is not None:
+                opening.policy = policies.from_json(policy)
+            if credentials is not None:
+                opening.credentials = Credentials(bound.from_json(credentials))
+            self.keep(opening)
+
+    def keep(self, opening: Opening) -> None:
+        secrets = {
+            "authority": opening.authority.to_pem(),
+            "credentials": bound.as_json(opening.credentials.all()),
+        }
+        kept = {
+            "policy": policies.as_json(opening.policy),
+            "sealed": self.seal.close(json.dumps(secrets)),
+        }
+        self.paths.store(opening.session_id, kept)
+
+    def unsealed(self, sealed: str) -> dict[str, Any] | None:
+        """Return the secrets of an opening; none where an earlier run closed them.
+
+        Its sandbox gets them anew, like everything else, before its next call.
+        """
+        text = self.seal.open(sealed)
+        return dict(json.loads(text)) if text is not None else None
 
     async def listen(self, opening: Opening) -> None:
         async def connected(
@@ -149,11 +213,7 @@ class EgressServer:
         opening.connections.add(task)
         try:
             await Proxying(
-                opening.session_id,
-                opening.current_policy,
-                peer,
-                resolver=self.resolver,
-                sink=opening,
+                opening, peer, resolver=self.resolver, context=self.context
             ).run()
         except asyncio.CancelledError:
             peer.writer.transport.abort()  # the session was closed
@@ -184,13 +244,18 @@ class EgressServer:
         if not SESSION_ID.fullmatch(session_id):
             raise ValueError(f"{session_id!r} is no session id")
         if op == "open":
-            await self.open(session_id, policies.from_json(request["policy"]))
-        elif op == "renew":
-            await self.renew(session_id, policies.from_json(request["policy"]))
+            policy = policies.from_json(request["policy"])
+            credentials = bound.from_json(request["credentials"])
+            opening = await self.open(session_id, policy, credentials)
+            return {"authority": opening.authority.certificate_pem}
+        if op == "renew":
+            await self.renew(
+                session_id, request.get("policy"), request.get("credentials")
+            )
         elif op == "refusals":
-            opening = self.openings.get(session_id)
+            known = self.openings.get(session_id)
             since = float(request["since"])
-            return {"refusals": opening.refused_since(since) if opening else []}
+            return {"refusals": known.refused_since(since) if known else []}
         elif op == "close":
             await self.close(session_id)
         else:

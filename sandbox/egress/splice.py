@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 CHUNK = 64 * 1024
@@ -21,18 +22,37 @@ class Traffic:
 
 @dataclass(frozen=True, kw_only=True)
 class Peer:
-    """One end of a connection."""
+    """One end of a connection.
+
+    An encrypted one holds the one `below`: a writer that nobody holds is closed.
+    """
 
     reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
+    below: Peer | None = None
+
+    def close(self) -> None:
+        """Close it once what was written has left, without a farewell in TLS."""
+        self.writer.close()
+        if self.below:
+            self.below.close()
 
 
-async def splice(near: Peer, far: Peer, traffic: Traffic) -> None:
+Rewrite = Callable[[bytes], Iterable[bytes]]
+
+
+def as_it_is(data: bytes) -> Iterable[bytes]:
+    yield data
+
+
+async def splice(
+    near: Peer, far: Peer, traffic: Traffic, *, down: Rewrite = as_it_is
+) -> None:
     """Pass bytes both ways until both ends are done, or nothing came for long."""
     try:
         async with asyncio.timeout(IDLE_SECONDS) as idle, asyncio.TaskGroup() as group:
             group.create_task(upward(near, far, traffic, idle))
-            group.create_task(downward(near, far, traffic, idle))
+            group.create_task(downward(near, far, traffic, idle, down))
     except* (OSError, TimeoutError):
         pass  # one end left: so does the other
 
@@ -47,11 +67,12 @@ async def upward(
 
 
 async def downward(
-    near: Peer, far: Peer, traffic: Traffic, idle: asyncio.Timeout
+    near: Peer, far: Peer, traffic: Traffic, idle: asyncio.Timeout, down: Rewrite
 ) -> None:
     while data := await far.reader.read(CHUNK):
         traffic.down += len(data)
-        await send(near, data, idle)
+        for piece in down(data):
+            await send(near, piece, idle)
     end(near)
 
 
@@ -71,7 +92,7 @@ async def part(peer: Peer) -> None:
             end(peer)
             while await peer.reader.read(CHUNK):
                 pass
-    peer.writer.close()
+    peer.close()
 
 
 def end(peer: Peer) -> None:

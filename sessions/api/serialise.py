@@ -76,6 +76,7 @@ def egress_record(row: EgressRecord) -> dict[str, Any]:
         "verdict": row.verdict,
         "rule": row.rule,
         "reason": row.reason,
+        "credentials": row.credentials,
         "bytes_sent": row.bytes_up,
         "bytes_received": row.bytes_down,
         "seconds": row.seconds,

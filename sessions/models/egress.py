@@ -22,6 +22,9 @@ class EgressRecord(models.Model):
     verdict = models.CharField(max_length=16)
     rule = models.CharField(max_length=32)
     reason = models.TextField()
+    credentials = models.JSONField(
+        default=list, help_text="The names of those that were put in."
+    )
     bytes_up = models.PositiveBigIntegerField()
     bytes_down = models.PositiveBigIntegerField()
     seconds = models.FloatField(null=True, help_text="Null while it lasts.")

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import datetime
+import base64
 import os
-import ssl
 import subprocess
 import threading
 from collections.abc import AsyncIterator, Iterator
@@ -15,22 +14,25 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 
 from sandbox.docker_provider import DockerProvider
 from sandbox.egress import resolve
 from sandbox.egress.client import EgressClient
+from sandbox.egress.credentials import new_placeholder
 from sandbox.egress.paths import EgressPaths
 from sandbox.egress.records import Record
 from sandbox.egress.server import EgressServer
-from sandbox.spec import FileMount, NetworkPolicy
+from sandbox.spec import BoundCredential, NetworkPolicy
+from tests.sandbox.certificates import self_signed, server_context
 from tests.sandbox.places import bash, shared_gid, spec_of, text
 
 pytestmark = pytest.mark.docker
 
 HOST = "git.example"
+SECRET = "ghp_rea1SecretValue0123456789abcdefghij"
+BASIC = base64.b64encode(f"x-access-token:{SECRET}".encode()).decode()
+HELD = new_placeholder(SECRET)
+TOKEN = BoundCredential(name="git token", placeholder=HELD, value=SECRET, hosts=(HOST,))
 
 
 class Kept(list[Record]):
@@ -44,13 +46,15 @@ class Kept(list[Record]):
 
 @pytest_asyncio.fixture
 async def records(
-    runtime_dir: Path, docker_provider: DockerProvider
+    runtime_dir: Path, docker_provider: DockerProvider, certificate: Path
 ) -> AsyncIterator[Kept]:
     """Run an egress proxy for the provider's sandboxes; what it recorded."""
     os.chown(runtime_dir, -1, shared_gid())
     runtime_dir.chmod(0o2770)
     kept = Kept()
-    egress = EgressServer(EgressPaths(runtime_dir=runtime_dir), kept)
+    docker_provider.extra_ca = certificate
+    paths = EgressPaths(runtime_dir=runtime_dir)
+    egress = EgressServer(paths, kept, extra_ca=certificate)
     running = asyncio.create_task(egress.run())
     docker_provider.egress = EgressClient(runtime_dir=runtime_dir)
     while not (runtime_dir / "egress.sock").exists():
@@ -63,25 +67,7 @@ async def records(
 
 @pytest.fixture
 def certificate(tmp_path: Path) -> Path:
-    """A key and its own certificate for HOST, in one file each."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, HOST)])
-    now = datetime.datetime.now(datetime.UTC)
-    made = (
-        x509.CertificateBuilder(name, name, key.public_key(), 1)
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName(HOST)]), False)
-        .add_extension(x509.BasicConstraints(True, None), True)
-        .sign(key, hashes.SHA256())
-    )
-    pem = serialization.Encoding.PEM
-    private = key.private_bytes(
-        pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    (tmp_path / "key.pem").write_bytes(private)
-    (tmp_path / "ca.pem").write_bytes(made.public_bytes(pem))
-    return tmp_path / "ca.pem"
+    return self_signed(tmp_path, HOST)
 
 
 @pytest.fixture
@@ -98,7 +84,12 @@ def git_server(
     git(["git", "-C", work, *author, "commit", "-qm", "First"])
     git(["git", "clone", "-q", "--bare", work, served / "books.git"])
     git(["git", "-C", served / "books.git", "update-server-info"])
-    monkeypatch.setattr(resolve, "look_up", lambda *_: ("127.0.0.1",))
+    elsewhere = resolve.look_up
+
+    def look_up(host: str, port: int) -> tuple[str, ...]:
+        return ("127.0.0.1",) if host == HOST else elsewhere(host, port)
+
+    monkeypatch.setattr(resolve, "look_up", look_up)
     with serving(served, certificate) as server:
         yield server.server_address[1]
         server.shutdown()
@@ -108,9 +99,30 @@ def serving(folder: Path, certificate: Path) -> ThreadingHTTPServer:
     class Quiet(SimpleHTTPRequestHandler):
         def log_message(self, *_: object) -> None: ...
 
+        def do_GET(self) -> None:
+            """Files for whoever has the token, where it says `private`; an echo else."""
+            sent = self.headers.get("Authorization", "")
+            if self.path.startswith("/private/"):
+                self.path = self.path.removeprefix("/private")
+                if sent != f"Basic {BASIC}":
+                    self.send_response(401)
+                    self.send_header("WWW-Authenticate", "Basic")
+                    self.send_header("Content-Length", "0")
+                    return self.end_headers()
+            if not self.path.startswith("/echo"):
+                return super().do_GET()
+            right = (
+                "right" if sent in (f"Bearer {SECRET}", f"Basic {BASIC}") else "wrong"
+            )
+            body = f"{right}: {sent}".encode()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+            return None
+
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=folder))
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate, certificate.with_name("key.pem"))
+    context = server_context(certificate)
     server.socket = context.wrap_socket(server.socket, server_side=True)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     return server
@@ -121,19 +133,10 @@ async def test_git_clones_from_a_private_host_that_is_named(
     base_image: str,
     records: Kept,
     git_server: int,
-    certificate: Path,
 ) -> None:
-    sandbox = await docker_provider.provision(
-        spec_of(
-            base_image,
-            files=(FileMount(path="/workspace/ca.pem", source=certificate),),
-            network=NetworkPolicy(private_hosts=(f"{HOST}:{git_server}",)),
-        )
-    )
-    clone = (
-        "GIT_SSL_CAINFO=/workspace/ca.pem git clone -q "
-        f"https://{HOST}:{git_server}/books.git"
-    )
+    network = NetworkPolicy(private_hosts=(f"{HOST}:{git_server}",))
+    sandbox = await docker_provider.provision(spec_of(base_image, network=network))
+    clone = f"git clone -q https://{HOST}:{git_server}/books.git"
     outcome = await bash(sandbox, f"{clone} && cat books/a.txt")
     assert text(outcome) == "from the repository"
     await sandbox.close()
@@ -191,3 +194,66 @@ async def test_packages_install_at_run_time_and_stay(
     assert "1.17.0" in told
     assert "is-number@7.0.0" in told
     await again.close()
+
+
+PYTHON = """
+import sys, urllib.request, httpx, requests
+url, token = sys.argv[1:]
+headers = {"Authorization": f"Bearer {token}"}
+asked = urllib.request.Request(url, headers=headers)
+print(urllib.request.urlopen(asked).read().decode())
+print(requests.get(url, headers=headers).text)
+print(httpx.get(url, headers=headers).text)
+"""
+NODE = """
+const [url, token] = process.argv.slice(1);
+fetch(url, { headers: { Authorization: `Bearer ${token}` } })
+  .then((answer) => answer.text()).then(console.log);
+"""
+
+
+async def test_programs_use_a_token_that_is_not_in_the_sandbox(
+    docker_provider: DockerProvider, base_image: str, records: Kept, git_server: int
+) -> None:
+    spec = spec_of(
+        base_image,
+        network=NetworkPolicy(private_hosts=(f"{HOST}:{git_server}",)),
+        environment={"TOKEN": HELD},
+        credentials=(TOKEN,),
+    )
+    sandbox = await docker_provider.provision(spec)
+    here = f"{HOST}:{git_server}"
+
+    async def said(command: str) -> str:
+        outcome = await bash(sandbox, command)
+        assert not outcome.is_error, text(outcome)
+        return text(outcome)
+
+    # What installs goes through the same proxy, and believes its certificates.
+    await said("pip install -q requests httpx")
+    url = f"https://{here}/echo"
+    right = f"right: Bearer {HELD}"
+    ask = f'curl -sS -H "Authorization: Bearer $TOKEN" {url}'
+    assert await said(ask) == right
+    assert await said(f'curl -sS -u "x-access-token:$TOKEN" {url}') == (
+        "right: Basic " + base64.b64encode(f"x-access-token:{HELD}".encode()).decode()
+    )
+    told = await said(f"python3 -c '{PYTHON}' {url} $TOKEN")
+    assert told.splitlines() == [right] * 3
+    assert await said(f"node -e '{NODE}' {url} $TOKEN") == right
+    clone = f"git clone -q https://x-access-token:$TOKEN@{here}/private/books.git"
+    assert await said(f"{clone} && cat books/a.txt") == "from the repository"
+    await sandbox.write("/workspace/secret", SECRET[:20].encode())
+    look = (
+        "env; cat /proc/[0-9]*/environ /proc/[0-9]*/cmdline 2>/dev/null | tr '\\0' '\\n';"
+        " grep -rI . /workspace/books/.git/config /run/agentsite/trust/extra.pem"
+    )
+    assert SECRET not in await said(look)
+    found = await said(
+        'grep -rlaF "$(cat /workspace/secret)" /workspace/books /home /tmp /run || echo none'
+    )
+    assert found == "none"
+    await sandbox.close()
+    used = {record.credentials for record in records if record.host == HOST}
+    assert used == {("git token",), ()}
+    assert SECRET not in repr([*records])

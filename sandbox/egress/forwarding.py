@@ -1,0 +1,160 @@
+"""Passes one request and its response, both at once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+
+import h11
+
+from sandbox.egress import messages
+from sandbox.egress.serving import Exchange, HttpEnd, Refused
+from sandbox.egress.splice import IDLE_SECONDS, splice
+
+Head = h11.Response | h11.InformationalResponse
+
+
+class Passage:
+    """What happens to a message on its way: nothing, unless a subclass says so."""
+
+    def up(self, data: bytes) -> bytes:
+        """Return what goes on of a piece of the request's body. Raises Refused."""
+        return data
+
+    def up_ended(self) -> bytes:
+        return b""
+
+    def head(self, response: Head) -> Head:
+        """Return the response's head as the sandbox sees it. Raises Refused."""
+        return response
+
+    def down(self, data: bytes) -> Iterable[bytes]:
+        yield data
+
+    def down_ended(self) -> bytes:
+        return b""
+
+
+class Forwarding:
+    def __init__(
+        self, near: HttpEnd, far: HttpEnd, exchange: Exchange, passage: Passage
+    ) -> None:
+        self.near = near
+        self.far = far
+        self.traffic = exchange.traffic
+        self.passage = passage
+        self.idle = asyncio.timeout(IDLE_SECONDS)
+
+    async def run(self, request: h11.Request, body: bytes | None = None) -> bool:
+        """Pass the exchange; tell whether the sandbox's connection can go on.
+
+        `body` is given where it was read before, whole.
+        """
+        async with self.idle:
+            await self.far.send(request)
+            sending = asyncio.create_task(self.send_body(body))
+            try:
+                switched = await self.receive()
+            except (OSError, h11.ProtocolError):
+                raise_refusal(sending)
+                raise
+            finally:
+                await ended(sending)
+        if switched:
+            await self.join()
+        return self.near.is_done
+
+    async def send_body(self, body: bytes | None) -> None:
+        """The response may come first, and then this is cancelled."""
+        if body is not None:
+            await self.send_up(body)
+            return await self.far.send(h11.EndOfMessage())
+        try:
+            await self.pass_body()
+        except Refused:
+            self.far.peer.writer.transport.abort()
+            raise
+
+    async def pass_body(self) -> None:
+        while True:
+            event = await self.near.next_event()
+            if isinstance(event, h11.Data):
+                await self.send_up(self.passage.up(bytes(event.data)))
+            elif isinstance(event, h11.EndOfMessage):
+                await self.send_up(self.passage.up_ended())
+                return await self.far.send(event)
+            else:
+                if isinstance(event, h11.ConnectionClosed):
+                    self.far.peer.writer.transport.abort()
+                return None
+
+    async def send_up(self, data: bytes) -> None:
+        if data:
+            self.count(up=len(data))
+            await self.far.send(h11.Data(data=data))
+
+    async def receive(self) -> bool:
+        """Pass the response; tell whether both sides left HTTP."""
+        while True:
+            event = await self.far.next_event()
+            if isinstance(event, h11.InformationalResponse):
+                await self.near.send(backward(self.passage.head(event)))
+                if event.status_code == 101:
+                    return True
+            elif isinstance(event, h11.Response):
+                await self.near.send(backward(self.passage.head(event)))
+            elif isinstance(event, h11.Data):
+                for piece in self.passage.down(bytes(event.data)):
+                    await self.send_down(piece)
+            elif isinstance(event, h11.EndOfMessage):
+                await self.send_down(self.passage.down_ended())
+                await self.near.send(h11.EndOfMessage())
+                return False
+            else:
+                raise ConnectionResetError("the server left before its answer ended")
+
+    async def send_down(self, data: bytes) -> None:
+        if data:
+            self.count(down=len(data))
+            await self.near.send(h11.Data(data=data))
+
+    async def join(self) -> None:
+        """After 101 they speak a protocol of their own."""
+        far, near = self.far.peer, self.near.peer
+        up, down = self.near.unread(), self.far.unread()
+        far.writer.write(up)
+        self.traffic.up += len(up)
+        for piece in self.passage.down(down):
+            near.writer.write(piece)
+            self.traffic.down += len(piece)
+        await splice(near, far, self.traffic, down=self.passage.down)
+
+    def count(self, *, up: int = 0, down: int = 0) -> None:
+        self.traffic.up += up
+        self.traffic.down += down
+        self.idle.reschedule(asyncio.get_running_loop().time() + IDLE_SECONDS)
+
+
+def raise_refusal(task: asyncio.Task[None]) -> None:
+    """Raise what the other direction was refused for: that is why this one broke."""
+    if task.done() and not task.cancelled():
+        error = task.exception()
+        if isinstance(error, Refused):
+            raise error
+
+
+async def ended(task: asyncio.Task[None]) -> None:
+    """Cancel a task. If it failed, the other direction knows or did not care."""
+    task.cancel()
+    await asyncio.wait({task})
+    if not task.cancelled():
+        task.exception()
+
+
+def backward(response: Head) -> Head:
+    switching = response.status_code == 101
+    upgrade = messages.upgrade_of(response.headers) if switching else None
+    headers = messages.forwarded(messages.raw(response), upgrade=upgrade)
+    return type(response)(
+        status_code=response.status_code, headers=headers, reason=response.reason
+    )
