@@ -83,7 +83,7 @@ class SiteHands:
         self, opened: Opened, waiting: Callable[[str], Awaitable[None]]
     ) -> Sandbox:
         # In a thread: what the image is called takes reading files and asking pip.
-        await asyncio.to_thread(_base_image)
+        await asyncio.to_thread(base_image)
         until = time.monotonic() + PATIENCE
         while True:
             choice = await self._database(images.choose, opened.session, image_name)
@@ -115,7 +115,7 @@ class SiteHands:
 
     async def _why_no_image(self, image: str) -> str:
         """The sentence a waiting session shows. Raises ProvisionFailed."""
-        if image == _base_image():
+        if image == base_image():
             return await asyncio.to_thread(_why_no_base)
         await self._database(lost, image)
         return (
@@ -159,24 +159,24 @@ def spec_of(opened: Opened, image: str) -> SandboxSpec:
 
 def image_name(contents: Contents) -> str:
     """What an image with these contents is called on this site's engine."""
-    return contents.image(settings.AGENTSITE.site_name, _base_image())
+    return contents.image(settings.AGENTSITE.site_name, base_image())
 
 
 def _network_of(opened: Opened) -> NetworkPolicy:
     return policy_for(opened.session, opened.session_hosts)
 
 
-def _base_image() -> str:
+def base_image() -> str:
     """As its builder said: to find out anew, pip and npm take seconds to answer.
 
     A host that has just begun would keep the first call waiting that it takes over.
     """
     built: str = image_status.read(settings.AGENTSITE.home).get("image", "")
-    return built or _asked_base_image()
+    return built or _askedbase_image()
 
 
 @cache
-def _asked_base_image() -> str:
+def _askedbase_image() -> str:
     conf = settings.AGENTSITE
     if conf.sandbox == "bubblewrap":
         return RemoteBoxes(conf.boxes_socket).base_image()

@@ -17,6 +17,7 @@ from sessions.views import (
 
 urlpatterns = [
     path("", home.home),
+    path("environments/<str:environment_id>/check", network.check),
     path("sessions", lists.index),
     path("sessions/new", create.create),
     path("sessions/<str:session_id>", timeline.show),

@@ -1,9 +1,11 @@
-"""Egress records: each request that left a sandbox, or tried to."""
+"""Egress: each request that left a sandbox or tried to, and checks of its bounds."""
 
 from __future__ import annotations
 
 from django.db import models
 
+from agents.models import Environment
+from agents.models.base import IdField
 from sessions.models.session import Session
 
 
@@ -42,3 +44,28 @@ class EgressRecord(models.Model):
 
     def __str__(self) -> str:
         return f"{self.method} {self.host}:{self.port} {self.verdict}"
+
+
+class EgressCheck(models.Model):
+    """One attempt to get out of an environment's network, by `sandbox.egress_check`."""
+
+    id = IdField("egck")
+    environment = models.ForeignKey(
+        Environment, on_delete=models.CASCADE, related_name="egress_checks"
+    )
+    asked_by = models.CharField(max_length=200)
+    created_at = models.DateTimeField(auto_now_add=True)
+    findings = models.JSONField(null=True, help_text="Null until it has run.")
+    error = models.TextField(blank=True)
+
+    def __str__(self) -> str:
+        return str(self.id)
+
+    @property
+    def is_over(self) -> bool:
+        return self.findings is not None or bool(self.error)
+
+    @property
+    def has_passed(self) -> bool:
+        found = self.findings or []
+        return bool(found) and all(finding["is_refused"] for finding in found)

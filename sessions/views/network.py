@@ -1,11 +1,14 @@
-"""What left a session's sandbox, as its page shows it."""
+"""What left a session's sandbox, and checks that nothing else can."""
 
 from __future__ import annotations
 
 from django.http import HttpResponse
-from django.shortcuts import render
+from django.shortcuts import redirect, render
 
+from agents.lookup import find_environment
+from agents.models import Act
 from agents.views.access import PageRequest, page
+from sessions import egress_checks
 from sessions.lookup import find_session
 
 SHOWN = 200
@@ -22,3 +25,19 @@ def show(request: PageRequest, session_id: str) -> HttpResponse:
     }
     context = {"session": session, "egress": egress}
     return render(request, "sessions/network.html", context)
+
+
+@page(Act.BUILD, "GET", "HEAD", "POST")
+def check(request: PageRequest, environment_id: str) -> HttpResponse:
+    """Try to get out of an environment's network; the page waits for the answer."""
+    environment = find_environment(request.actor, environment_id)
+    if request.method == "POST":
+        egress_checks.ask(request.actor, environment)
+        return redirect(f"/environments/{environment_id}/check")
+    checks = environment.egress_checks.order_by("-created_at", "-pk")
+    context = {
+        "environment": environment,
+        "network": environment.config["networking"],
+        "check": checks.first(),
+    }
+    return render(request, "environments/check.html", context)

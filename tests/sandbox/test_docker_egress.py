@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Iterator
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Literal
 
 import pytest
 import pytest_asyncio
@@ -22,6 +23,7 @@ from sandbox.egress.credentials import new_placeholder
 from sandbox.egress.paths import EgressPaths
 from sandbox.egress.records import Record
 from sandbox.egress.server import EgressServer
+from sandbox.egress_check import check_egress
 from sandbox.spec import BoundCredential, NetworkPolicy
 from tests.sandbox.certificates import self_signed, server_context
 from tests.sandbox.places import bash, shared_gid, spec_of, text
@@ -177,6 +179,29 @@ async def test_the_agent_is_told_what_its_program_does_not_say(
     assert "Egress to evil.example:443 was refused" in outcome.content[1]["text"]
     assert len((await bash(sandbox, "echo quiet")).content) == 1
     await sandbox.close()
+
+
+@pytest.mark.parametrize(("mode", "tries"), [("limited", 6), ("unrestricted", 5)])
+async def test_a_check_from_inside_finds_every_way_closed(
+    docker_provider: DockerProvider,
+    base_image: str,
+    records: Kept,
+    mode: Literal["limited", "unrestricted"],
+    tries: int,
+) -> None:
+    findings = await check_egress(docker_provider, base_image, NetworkPolicy(mode=mode))
+    assert [finding.what for finding in findings if not finding.is_refused] == []
+    assert len(findings) == tries
+    assert await docker_provider.sessions() == frozenset()
+
+
+async def test_a_check_says_what_is_open(
+    docker_provider: DockerProvider, base_image: str, records: Kept
+) -> None:
+    policy = NetworkPolicy(private_hosts=("10.0.0.1", "127.0.0.1"))
+    findings = await check_egress(docker_provider, base_image, policy)
+    open_ones = {finding.what for finding in findings if not finding.is_refused}
+    assert open_ones == {"A private address", "This machine"}
 
 
 async def test_packages_install_at_run_time_and_stay(

@@ -108,3 +108,14 @@ def test_a_host_that_is_allowed_opens_at_once_for_a_program_that_runs(
     failed = soon(lambda: call("GET", f"{path}/egress?verdict=failed")["data"])
     record = failed[0]
     assert (record["rule"], record["host"]) == ("no_address", "no.example")
+
+
+def test_an_environment_s_network_is_checked_from_inside(site, client):
+    network = {"type": "limited", "allowed_hosts": []}
+    environment = client.beta.environments.create(
+        name=f"checked {time.monotonic_ns()}",
+        config={"type": "cloud", "networking": network},
+    )
+    lines = site.manage("check_egress", environment.id).splitlines()
+    assert len(lines) == 6
+    assert all(line.startswith("refused") for line in lines)
