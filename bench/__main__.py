@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from bench import (
     append,
     crowd,
+    egress,
     idle,
     images,
     parse,
@@ -34,6 +35,7 @@ BENCHMARKS: dict[str, Benchmark] = {
     "images": lambda bench: [images.measure(bench)],
     "recovery": recovery.measure,
     "steps": steps.measure,
+    "egress": lambda bench: egress.measure(),
     "crowd200": lambda bench: [crowd.measure(bench, 200)],
     "crowd500": lambda bench: [crowd.measure(bench, 500)],
     "crowd1000": lambda bench: [crowd.measure(bench, 1_000)],

@@ -19,12 +19,13 @@ from datetime import datetime, timedelta
 from itertools import islice
 from pathlib import Path
 
+from django.conf import settings
 from django.db import Error as DatabaseError
 from django.db import close_old_connections
 from django.db.models import Count
 
 from sandbox.egress.records import Record, closed_files, read
-from sessions import log
+from sessions import log, queue
 from sessions.events import Draft, EgressRefused, EventType
 from sessions.models import EgressRecord, Event, Session
 
@@ -83,6 +84,12 @@ class Call:
     def ran_at(self, moment: datetime) -> bool:
         ended = self.ended_at is not None and self.ended_at < moment
         return self.started_at <= moment and not ended
+
+
+def take_in_workers() -> None:
+    """Have worker processes of this cluster take in what the egress proxy records."""
+    folder = settings.AGENTSITE.egress_records
+    queue.on_worker_start(lambda: Reader(folder).start())
 
 
 def take_in(folder: Path) -> int:

@@ -12,7 +12,7 @@ import time
 from django.conf import settings
 
 import sessions.harness.anthropic_model  # noqa: F401 - before the fork: it is shared
-from sessions import egress, queue
+from sessions import queue
 from sessions.host import DRAIN_SECONDS, Database, Host
 from sessions.sandboxes import SiteHands
 
@@ -74,12 +74,6 @@ class HostThread:
         logger.error("process %d ends, since it hosts no turns", os.getpid())
         time.sleep(RESTART_SECONDS)
         os._exit(1)
-
-
-def take_egress_records() -> None:
-    """Have worker processes of this cluster take in what the egress proxy records."""
-    folder = settings.AGENTSITE.egress_records
-    queue.on_worker_start(lambda: egress.Reader(folder).start())
 
 
 def host_turns() -> None:

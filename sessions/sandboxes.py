@@ -172,11 +172,11 @@ def base_image() -> str:
     A host that has just begun would keep the first call waiting that it takes over.
     """
     built: str = image_status.read(settings.AGENTSITE.home).get("image", "")
-    return built or _askedbase_image()
+    return built or _asked_base_image()
 
 
 @cache
-def _askedbase_image() -> str:
+def _asked_base_image() -> str:
     conf = settings.AGENTSITE
     if conf.sandbox == "bubblewrap":
         return RemoteBoxes(conf.boxes_socket).base_image()

@@ -28,5 +28,7 @@ class Command(BaseCommand):
 
             hosting.host_turns()
         else:
-            hosting.take_egress_records()
+            from sessions import egress
+
+            egress.take_in_workers()
         queue.run_cluster(name)
