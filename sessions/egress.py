@@ -187,7 +187,10 @@ def _tell(session_id: str, rows: Sequence[EgressRecord]) -> None:
     """Put each refused host into the session's log once."""
     events = Event.objects.filter(session=session_id, type=EventType.EGRESS_REFUSED)
     told = set(events.values_list("idempotency_key", flat=True))
-    news = {_key(row): row for row in reversed(rows) if _key(row) not in told}
+    news: dict[str, EgressRecord] = {}
+    for row in rows:
+        if _key(row) not in told:
+            news.setdefault(_key(row), row)
     drafts = [_refusal(row) for row in news.values()]
     try:
         log.append(session_id, drafts[: max(0, TOLD - len(told))])

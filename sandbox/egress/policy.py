@@ -53,12 +53,22 @@ def judge_name(policy: NetworkPolicy, target: Target) -> Verdict:
     for host in policy.allowed:
         if matches(host.pattern, target.host):
             return Verdict(allowed=True, rule=host.rule, reason=named(host))
+    if (reason := bad_address(target.host)) and not private_host(policy, target):
+        return Verdict(allowed=False, rule="address", reason=reason, advice=OPERATOR)
     return Verdict(
         allowed=False,
         rule="not_allowed",
         reason=f"{target.host} is not among the hosts that this session may reach",
         advice=ASK.format(host=target.host),
     )
+
+
+def bad_address(host: str) -> str | None:
+    """Return why a host that is an address could not be reached if it were allowed."""
+    try:
+        return refusal(host)
+    except ValueError:
+        return None  # a name
 
 
 def named(host: AllowedHost) -> str:

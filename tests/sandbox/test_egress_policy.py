@@ -258,6 +258,14 @@ def test_a_name_that_is_not_allowed_is_refused_before_it_is_looked_up() -> None:
     assert "allow secret.evil.example" in verdict.advice
 
 
+def test_an_address_that_nobody_can_allow_is_refused_as_such() -> None:
+    metadata = Target(host="169.254.169.254", port=80)
+    assert judge_name(limited(), metadata).rule == "address"
+    named = limited(private=("169.254.169.254",))
+    assert judge_name(named, metadata).rule == "not_allowed"
+    assert judge_name(limited(), Target(host="1.1.1.1", port=80)).rule == "not_allowed"
+
+
 def test_a_private_host_of_the_operator_s_still_needs_to_be_allowed() -> None:
     target = Target(host="git.example", port=443)
     named = limited("pypi.org", private=("git.example",))
