@@ -39,7 +39,7 @@ def test_a_check_is_asked_for_and_waited_for(as_alice, environment, jobs):
     assert answer["location"] == f"/environments/{environment.pk}/check"
     check = EgressCheck.objects.get()
     assert jobs == [("sessions.egress_checks.run", check.pk)]
-    assert 'http-equiv="refresh"' in shown(as_alice, environment)
+    assert 'agentsite/check.js"' in shown(as_alice, environment)
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,7 @@ def test_what_was_tried_is_shown_with_its_answer(
     assert words in page
     assert "Egress to 169.254.169.254:80 is refused" in page
     assert "curl &lt;metadata&gt;" in page
-    assert "http-equiv" not in page
+    assert "check.js" not in page
 
 
 def test_an_engine_that_is_away_is_said(as_alice, environment, jobs, monkeypatch):
