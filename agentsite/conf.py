@@ -53,6 +53,9 @@ class Conf(BaseSettings):
     sandbox: Literal["docker", "bubblewrap"] = Field(
         "docker", validation_alias=_named("AGENTSITE_SANDBOX")
     )
+    sandbox_pool: int = Field(
+        10, ge=0, le=100, validation_alias=_named("AGENTSITE_SANDBOX_POOL")
+    )
     sandbox_idle_minutes: int = Field(
         15, ge=1, validation_alias=_named("AGENTSITE_SANDBOX_IDLE_MINUTES")
     )

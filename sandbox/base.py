@@ -122,6 +122,12 @@ class Provider(Protocol):
     async def running(self) -> frozenset[str]:
         """Return the ids of sessions whose sandbox runs here."""
 
+    async def tend(self) -> None:
+        """Make ahead what sessions will want soon; now and then, by every worker."""
+
+    async def drain(self) -> None:
+        """End what was made ahead and no session has."""
+
     async def sessions(self) -> frozenset[str]:
         """Return the ids of sessions that have a sandbox or files here."""
 

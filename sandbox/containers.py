@@ -110,7 +110,7 @@ class Containers:
         self.make_volumes(spec)
         try:
             self.create(spec)
-            self.api.start(self.name(spec.session_id))
+            self.api.start(self.name(spec.name))
         except ImageNotFound as error:
             raise ImageMissing(
                 f"Image {spec.image} of session {spec.session_id} is not on this "
@@ -125,21 +125,21 @@ class Containers:
             ) from error
 
     def make_volumes(self, spec: SandboxSpec) -> None:
-        labels = {**self.labels(spec.session_id), IMAGE: spec.image}
+        labels = {**self.labels(spec.name), IMAGE: spec.image}
         for volume in VOLUMES:
-            self.api.create_volume(self.volume(spec.session_id, volume), labels=labels)
+            self.api.create_volume(self.volume(spec.name, volume), labels=labels)
 
     def create(self, spec: SandboxSpec) -> None:
         self.api.create_container(
             spec.image,
             command=inside.tool_server(spec),
             entrypoint=["/usr/bin/python3", "-I", "-S", inside.TOOL_SERVER],
-            name=self.name(spec.session_id),
+            name=self.name(spec.name),
             hostname="sandbox",
             user="0:0" if spec.root else f"{UID}:{UID}",
             working_dir=WORKSPACE,
             environment=inside.environment(spec),
-            labels=self.labels(spec.session_id),
+            labels=self.labels(spec.name),
             host_config=self.host_config(spec),
         )
 
@@ -154,7 +154,7 @@ class Containers:
             security_opt=["no-new-privileges:true"],
             read_only=not spec.root,
             tmpfs=tmpfs(limits.tmp_mb),
-            mounts=self.mounts(spec.session_id),
+            mounts=self.mounts(spec),
             pids_limit=limits.pids,
             mem_limit=limits.memory_mb * MB,
             memswap_limit=limits.memory_mb * MB,
@@ -169,10 +169,10 @@ class Containers:
         )
         return config
 
-    def mounts(self, session_id: str) -> list[Mount]:
-        places = self.places
+    def mounts(self, spec: SandboxSpec) -> list[Mount]:
+        places, session_id = self.places, spec.session_id
         return [
-            *self.volumes(session_id),
+            *self.volumes(spec.name),
             bind(inside.TOOL_SERVER, str(places.tool_server(session_id))),
             bind(UPLOADS, str(places.uploads(session_id))),
             bind(inside.TOOL_FOLDER, str(places.tools(session_id)), writable=True),
@@ -233,7 +233,7 @@ class Containers:
     @asking
     def unpack(self, spec: SandboxSpec, pieces: Iterable[bytes]) -> None:
         self.make_volumes(spec)
-        with self.files_only(spec.session_id) as helper:
+        with self.files_only(spec.name) as helper:
             self.api.put_archive(helper, "/", pieces)
 
     @contextmanager
@@ -270,7 +270,7 @@ class Containers:
         )
 
     @asking
-    def sessions(self) -> frozenset[str]:
+    def sandboxes(self) -> frozenset[str]:
         wanted = {"label": f"{SITE}={self.site}"}
         containers = self.api.containers(all=True, filters=wanted)
         volumes = self.api.volumes(filters=wanted)["Volumes"] or []

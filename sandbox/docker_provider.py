@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from sandbox.containers import Containers
+from sandbox.engine import WayOut
 from sandbox.places import Places
-from sandbox.socket_provider import SocketProvider, WayOut
+from sandbox.socket_provider import SocketProvider
 
 
 class DockerProvider(SocketProvider):
@@ -24,6 +25,7 @@ class DockerProvider(SocketProvider):
         egress: WayOut | None = None,
         extra_ca: Path | None = None,
         runtime: str | None = None,
+        made_ahead: int = 0,
         engine_url: str = "unix:///var/run/docker.sock",
     ) -> None:
         places = Places(runtime_dir=runtime_dir, state_dir=state_dir, gid=gid)
@@ -31,6 +33,10 @@ class DockerProvider(SocketProvider):
             site=site, places=places, runtime=runtime, engine_url=engine_url
         )
         super().__init__(
-            engine=containers, places=places, egress=egress, extra_ca=extra_ca
+            engine=containers,
+            places=places,
+            egress=egress,
+            extra_ca=extra_ca,
+            made_ahead=made_ahead,
         )
         self.site = site

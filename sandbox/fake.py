@@ -136,6 +136,12 @@ class FakeProvider:
     async def sessions(self) -> frozenset[str]:
         return frozenset(self.files)
 
+    async def tend(self) -> None:
+        """A sandbox in memory takes no time to make."""
+
+    async def drain(self) -> None:
+        """Nothing was made ahead."""
+
     async def close(self) -> None:
         """Memory needs no farewell."""
 

@@ -50,6 +50,37 @@ class Places:
     def tool_server(self, session_id: str) -> Path:
         return self.state_dir / session_id / "toolserver.py"
 
+    def ticket(self, session_id: str) -> Path:
+        """Names the sandbox that was made ahead, and is this session's since."""
+        return self.state_dir / session_id / "sandbox"
+
+    def name(self, session_id: str) -> str:
+        """What the engine calls a session's sandbox and its files."""
+        try:
+            return self.ticket(session_id).read_text()
+        except FileNotFoundError:
+            return session_id
+
+    def claimed(self) -> dict[str, str]:
+        """The sessions that have a sandbox made ahead, by its name."""
+        tickets = self.state_dir.glob("[!.]*/sandbox")
+        return {ticket.read_text(): ticket.parent.name for ticket in tickets}
+
+    def is_known(self, session_id: str) -> bool:
+        """Whether a sandbox of this session was ever prepared here."""
+        return self.uploads(session_id).exists()
+
+    def adopt(self, name: str, session_id: str) -> None:
+        """Make the folders of a sandbox made ahead the session's; safe to repeat.
+
+        What is mounted somewhere stays so under a new name.
+        """
+        parts = self.uploads, self.trust, self.tool_server, self.tools, self.egress
+        for folder in parts:
+            if folder(name).exists():
+                folder(name).rename(folder(session_id))
+        shutil.rmtree(self.state_dir / name, ignore_errors=True)
+
     def prepare(self, spec: SandboxSpec) -> None:
         """Make the folders and have the spec's uploads there; safe to repeat."""
         readable(self.uploads(spec.session_id))

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import re
+import time
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from functools import partial
 from itertools import count
 from pathlib import Path
-from typing import IO, Protocol, TypeVar
+from typing import IO, TypeVar
 
-from sandbox import archive, trust
+from sandbox import archive, inside, pool, trust
 from sandbox.connection import Lost, NotSent
+from sandbox.engine import Engine, WayOut
 from sandbox.errors import ProvisionFailed
 from sandbox.places import Places, sources, under_uploads, written
+from sandbox.pool import Pool
 from sandbox.socket_sandbox import SocketSandbox
 from sandbox.spec import (
     BoundCredential,
@@ -35,69 +40,11 @@ ADOPT_SECONDS = 10.0  # for one that runs already, and may just be starting
 READY_POLL_SECONDS = 0.02
 ENDED_EVERY = 20  # polls
 HOLD_POLL_SECONDS = 0.05
+LEFT_OVER_SECONDS = 60.0
+AT_ONCE = 2  # made ahead at a time
 SESSION_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
 
 T = TypeVar("T")
-
-
-class WayOut(Protocol):
-    """What a provider asks of the egress proxy."""
-
-    async def open(
-        self,
-        session_id: str,
-        policy: NetworkPolicy,
-        credentials: Iterable[BoundCredential] = (),
-    ) -> str: ...
-
-    async def renew(self, session_id: str, policy: NetworkPolicy) -> None: ...
-
-    async def renew_credentials(
-        self, session_id: str, credentials: Iterable[BoundCredential]
-    ) -> None: ...
-
-    async def refusals(self, session_id: str, since: float) -> list[str]: ...
-
-    async def close(self, session_id: str) -> None: ...
-
-
-class Engine(Protocol):
-    """Runs sandboxes and keeps their files. Blocking: called from threads.
-
-    What it raises when it cannot be reached is EngineUnavailable.
-    """
-
-    def ping(self) -> None: ...
-
-    def state(self, session_id: str) -> str | None:
-        """Return the engine's word for the sandbox's state; None without one."""
-
-    def start(self, spec: SandboxSpec) -> None:
-        """Make a sandbox on the session's files, where there is none."""
-
-    def last_words(self, session_id: str) -> str: ...
-
-    def remove(self, session_id: str) -> None:
-        """End the sandbox; its files stay."""
-
-    def remove_files(self, session_id: str) -> None: ...
-
-    def has_files(self, session_id: str) -> bool: ...
-
-    def pack(self, session_id: str) -> Iterator[archive.Source]:
-        """Give the session's files as tar streams."""
-
-    def unpack(self, spec: SandboxSpec, pieces: Iterable[bytes]) -> None:
-        """Make a session's files of an archive; its names begin at the root."""
-
-    def running(self) -> frozenset[str]: ...
-
-    def sessions(self) -> frozenset[str]: ...
-
-    def notes(self) -> list[str]:
-        """What sandboxes lack on this machine."""
-
-    def close(self) -> None: ...
 
 
 class SocketProvider:
@@ -112,11 +59,14 @@ class SocketProvider:
         places: Places,
         egress: WayOut | None = None,
         extra_ca: Path | None = None,
+        made_ahead: int = 0,
     ) -> None:
         self.engine = engine
         self.places = places
         self.egress = egress
         self.extra_ca = extra_ca
+        self.pool = Pool(places.state_dir / ".pool", made_ahead)
+        self._looked_at = -math.inf
         self._threads = ThreadPoolExecutor(ENGINE_THREADS, self.name)
         self._turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
@@ -129,13 +79,81 @@ class SocketProvider:
         async with self._turns[spec.session_id]:
             held = await self._hold(spec.session_id)
             try:
-                sandbox = await self._running(spec)
+                sandbox = await self._claimed_or_running(spec)
                 await self._place_files(sandbox, spec)
             except BaseException:
                 held.close()
                 raise
             sandbox.held = held
             return sandbox
+
+    async def _claimed_or_running(self, spec: SandboxSpec) -> SocketSandbox:
+        claimed = await self._in_thread(self._claim, spec)
+        name = await self._in_thread(self.places.name, spec.session_id)
+        sandbox = await self._running(replace(spec, name=name))
+        if claimed and sandbox.origin.files == Files.RUNNING:
+            await sandbox.set_variables(inside.environment(spec))
+            sandbox.origin = await self._origin(Files.NEW)
+        return sandbox
+
+    def _claim(self, spec: SandboxSpec) -> bool:
+        """Take a sandbox that was made ahead, for a session that has none here."""
+        session_id = spec.session_id
+        is_new = not self.places.is_known(session_id)
+        if is_new and self.pool.most and not self.engine.has_files(session_id):
+            self.pool.note(spec)
+            if spec.snapshot is None or not spec.snapshot.exists():
+                self.pool.take(spec, self.places.ticket(session_id))
+        name = self.places.name(session_id)
+        if name != session_id:  # also where whoever claimed it came no further
+            self.places.adopt(name, session_id)
+        return is_new and name != session_id
+
+    async def tend(self) -> None:
+        """Make ahead what sessions will want soon; end what they will not."""
+        with self.pool.alone() as alone:
+            if alone:
+                await self._look_for_left_over()
+                wanted = await self._in_thread(self.pool.wanted)
+                await asyncio.gather(*(self._make(spec) for spec in wanted[:AT_ONCE]))
+
+    async def drain(self) -> None:
+        """End what was made ahead and is nobody's."""
+        self.pool.most = 0
+        await self._in_thread(self.pool.withdraw)
+        await self._end_left_over()
+
+    async def _make(self, spec: SandboxSpec) -> None:
+        name = pool.new_name()
+        blank = SandboxSpec(session_id=name, image=spec.image)
+        made = replace(
+            spec,
+            session_id=name,
+            name=name,
+            environment=blank.environment,
+            files=blank.files,
+            network=blank.network,
+            credentials=blank.credentials,
+            snapshot=None,
+        )
+        await self._in_thread(self.places.prepare, made)
+        await self._in_thread(trust.write, self.places.trust(name), "", self.extra_ca)
+        await self._in_thread(self._start, made)
+        await (await self._answering(made, READY_SECONDS)).close()
+        await self._in_thread(self.pool.offer, spec, name)
+
+    async def _look_for_left_over(self) -> None:
+        if time.monotonic() - self._looked_at > LEFT_OVER_SECONDS:
+            self._looked_at = time.monotonic()
+            await self._end_left_over()
+
+    async def _end_left_over(self) -> None:
+        names = await self._in_thread(self.engine.sandboxes)
+        claimed = await self._in_thread(self.places.claimed)
+        for name in self.pool.left_over(names, claimed):
+            await self._in_thread(self.engine.remove, name)
+            await self._in_thread(self.engine.remove_files, name)
+            await self._in_thread(self.places.remove, name)
 
     async def _hold(self, session_id: str) -> IO[bytes]:
         """Wait until nobody has the session's place alone."""
@@ -157,13 +175,14 @@ class SocketProvider:
                 held.close()
 
     async def snapshot(self, session_id: str, path: Path) -> bool:
-        if not await self._in_thread(self.engine.has_files, session_id):
-            return False
-        await self._in_thread(self._pack, session_id, path)
-        return True
+        return await self._in_thread(self._pack, session_id, path)
 
-    def _pack(self, session_id: str, path: Path) -> None:
-        archive.write(path, self.engine.pack(session_id))
+    def _pack(self, session_id: str, path: Path) -> bool:
+        name = self.places.name(session_id)
+        if not self.engine.has_files(name):
+            return False
+        archive.write(path, self.engine.pack(name))
+        return True
 
     async def find(self, session_id: str) -> SocketSandbox | None:
         sandbox = self._sandbox(session_id, Limits())
@@ -183,27 +202,35 @@ class SocketProvider:
             await self.egress.renew_credentials(session_id, credentials)
 
     async def status(self, session_id: str) -> SandboxStatus:
-        state = await self._in_thread(self.engine.state, session_id)
+        name = await self._in_thread(self.places.name, session_id)
+        state = await self._in_thread(self.engine.state, name)
         if state == "running":
             return SandboxStatus.RUNNING
-        has_files = await self._in_thread(self.engine.has_files, session_id)
+        has_files = await self._in_thread(self.engine.has_files, name)
         return SandboxStatus.STOPPED if state or has_files else SandboxStatus.ABSENT
 
     async def destroy(self, session_id: str, *, keep_workspace: bool) -> None:
         async with self._turns[session_id]:
-            await self._in_thread(self.engine.remove, session_id)
+            name = await self._in_thread(self.places.name, session_id)
+            await self._in_thread(self.engine.remove, name)
             if self.egress:
                 await self.egress.close(session_id)
             if not keep_workspace:
-                await self._in_thread(self.engine.remove_files, session_id)
+                await self._in_thread(self.engine.remove_files, name)
                 await self._in_thread(self.places.remove, session_id)
         self._turns.pop(session_id, None)
 
     async def running(self) -> frozenset[str]:
-        return await self._in_thread(self.engine.running)
+        return await self._in_thread(self._whose, self.engine.running)
 
     async def sessions(self) -> frozenset[str]:
-        return await self._in_thread(self.engine.sessions)
+        return await self._in_thread(self._whose, self.engine.sandboxes)
+
+    def _whose(self, names: Callable[[], frozenset[str]]) -> frozenset[str]:
+        """The sessions that sandboxes belong to; those made ahead are nobody's."""
+        claimed = self.places.claimed()
+        found = (claimed.get(name, name) for name in names())
+        return frozenset(one for one in found if not one.startswith(pool.PREFIX))
 
     async def close(self) -> None:
         self._threads.shutdown(wait=False, cancel_futures=True)
@@ -215,16 +242,19 @@ class SocketProvider:
         if await answers(sandbox):
             return sandbox
         await sandbox.close()
-        if await self._in_thread(self.engine.state, spec.session_id) == "running":
+        if await self._in_thread(self.engine.state, spec.name) == "running":
             try:
                 return await self._answering(spec, ADOPT_SECONDS)
             except ProvisionFailed:
                 pass  # it runs and does not answer: only a new one will
         files = await self._in_thread(self._start, spec)
-        notes = await self._in_thread(self.engine.notes)
         sandbox = await self._answering(spec, READY_SECONDS)
-        sandbox.origin = Origin(provider=self.name, files=files, notes=tuple(notes))
+        sandbox.origin = await self._origin(files)
         return sandbox
+
+    async def _origin(self, files: Files) -> Origin:
+        notes = await self._in_thread(self.engine.notes)
+        return Origin(provider=self.name, files=files, notes=tuple(notes))
 
     def _start(self, spec: SandboxSpec) -> Files:
         """Start a sandbox in place of one that stopped, or does not answer.
@@ -232,7 +262,7 @@ class SocketProvider:
         That one has nothing worth keeping: what it was made of is read-only. So it is
         made anew, and follows the environment as it is now.
         """
-        self.engine.remove(spec.session_id)
+        self.engine.remove(spec.name)
         files = self._restore(spec)
         self.places.renew(spec.session_id)
         self.engine.start(spec)
@@ -243,10 +273,10 @@ class SocketProvider:
 
         What an earlier restoring left half-done is not taken for the session's files.
         """
-        session_id, copy = spec.session_id, self.places.restoring(spec.session_id)
+        copy = self.places.restoring(spec.session_id)
         if copy.exists():
-            self.engine.remove_files(session_id)
-        if self.engine.has_files(session_id):
+            self.engine.remove_files(spec.name)
+        if self.engine.has_files(spec.name):
             return Files.KEPT
         if spec.snapshot is None or not spec.snapshot.exists():
             copy.unlink(missing_ok=True)
@@ -279,30 +309,29 @@ class SocketProvider:
 
     async def _answering(self, spec: SandboxSpec, seconds: float) -> SocketSandbox:
         """Return the sandbox once its tool server answers."""
-        session_id = spec.session_id
-        sandbox = self._sandbox(session_id, spec.limits)
+        sandbox = self._sandbox(spec.session_id, spec.limits)
         try:
             async with asyncio.timeout(seconds):
                 for attempt in count(1):
                     if await answers(sandbox):
                         break
                     if attempt % ENDED_EVERY == 0:
-                        await self._refuse_ended(session_id)
+                        await self._refuse_ended(spec)
                     await asyncio.sleep(READY_POLL_SECONDS)
         except TimeoutError as error:
             await sandbox.close()
-            raise await self._silent(session_id) from error
+            raise await self._silent(spec) from error
         return sandbox
 
-    async def _refuse_ended(self, session_id: str) -> None:
-        state = await self._in_thread(self.engine.state, session_id)
+    async def _refuse_ended(self, spec: SandboxSpec) -> None:
+        state = await self._in_thread(self.engine.state, spec.name)
         if state in ("exited", "dead", None):
-            raise await self._silent(session_id)
+            raise await self._silent(spec)
 
-    async def _silent(self, session_id: str) -> ProvisionFailed:
-        words = await self._in_thread(self.engine.last_words, session_id)
+    async def _silent(self, spec: SandboxSpec) -> ProvisionFailed:
+        words = await self._in_thread(self.engine.last_words, spec.name)
         return ProvisionFailed(
-            f"The sandbox of session {session_id} did not come up: {words}."
+            f"The sandbox of session {spec.session_id} did not come up: {words}."
         )
 
     async def _place_files(self, sandbox: SocketSandbox, spec: SandboxSpec) -> None:

@@ -75,6 +75,10 @@ class SocketSandbox:
     async def cancel(self, call_id: str) -> None:
         await self._asked("cancel", call_id=call_id)
 
+    async def set_variables(self, variables: Mapping[str, str]) -> None:
+        """Have commands run with these; before the first one."""
+        await self._asked("variables", variables=dict(variables))
+
     async def ping(self, seconds: float) -> None:
         await self.connection.ask("ping", seconds=seconds)
 

@@ -102,6 +102,7 @@ class SandboxSpec:
 
     session_id: str
     image: str
+    name: str = ""  # of the sandbox to its engine, where it was not made for a session
     environment: Mapping[str, str] = field(default_factory=dict)
     files: tuple[FileMount, ...] = ()
     snapshot: Path | None = None  # what its files are made of where none are kept

@@ -1175,6 +1175,9 @@ class Server:
             case "cancel":
                 await self.tools.cancel(request["call_id"])
                 return {"ok": True}
+            case "variables":
+                os.environ.update(request["variables"])
+                return {"ok": True}
             case "read":
                 return await self.read(request)
             case "write":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from functools import cache
@@ -23,6 +24,7 @@ from sandbox.errors import (
     EngineUnavailable,
     ImageMissing,
     ProvisionFailed,
+    SandboxError,
 )
 from sandbox.images import base_image_tag
 from sandbox.places import shared_group
@@ -44,7 +46,10 @@ from sessions.turn import Database
 if TYPE_CHECKING:
     from sessions.harness.anthropic_model import AnthropicModel
 
+logger = logging.getLogger(__name__)
+
 LOOK_SECONDS = 1.0
+TEND_SECONDS = 2.0
 PATIENCE = 60.0
 """How long a turn waits for an engine or a proxy that may just be starting again."""
 
@@ -60,6 +65,7 @@ def provider() -> Provider:
         "gid": shared_group(conf.user),
         "extra_ca": conf.extra_ca,
         "egress": EgressClient(runtime_dir=conf.runtime_dir),
+        "made_ahead": conf.sandbox_pool,
     }
     if conf.sandbox == "bubblewrap":
         return BubblewrapProvider(socket=conf.boxes_socket, **common)
@@ -78,10 +84,13 @@ class SiteHands:
         self._provider = provider()
         self._database = database
         self._models: dict[bool, AnthropicModel] = {}
+        self._tending: asyncio.Task[None] | None = None
 
     async def sandbox(
         self, opened: Opened, waiting: Callable[[str], Awaitable[None]]
     ) -> Sandbox:
+        if self._tending is None:
+            self._tending = asyncio.create_task(self._tend())
         # In a thread: what the image is called takes reading files and asking pip.
         await asyncio.to_thread(base_image)
         until = time.monotonic() + PATIENCE
@@ -134,7 +143,19 @@ class SiteHands:
     def harness(self, agent: Mapping[str, Any]) -> Harness:
         return run_turn
 
+    async def _tend(self) -> None:
+        """Have sandboxes made ahead for as long as this process lives."""
+        while True:
+            await asyncio.sleep(TEND_SECONDS)
+            try:
+                await self._provider.tend()
+            except (SandboxError, OSError) as error:
+                logger.info("making sandboxes ahead: %s", error)
+
     async def close(self) -> None:
+        if self._tending is not None:
+            self._tending.cancel()
+            await asyncio.wait({self._tending})
         await self._provider.close()
         for model in self._models.values():
             await model.close()

@@ -60,10 +60,10 @@ class Boxes:
         return "running" if session_id in self.running() else None
 
     def start(self, spec: SandboxSpec) -> None:
-        name = checked(spec.session_id)
+        name = checked(spec.name)
         if not self._has_image(spec.image):
             raise ImageMissing(
-                f"Image {spec.image} of session {name} is not unpacked here: build its"
+                f"Image {spec.image} of session {spec.session_id} is not unpacked here: build its"
                 " environment again."
             )
         self.files.make(name)
@@ -93,7 +93,7 @@ class Boxes:
     def running(self) -> frozenset[str]:
         return frozenset(processes.running(self.site))
 
-    def sessions(self) -> frozenset[str]:
+    def sandboxes(self) -> frozenset[str]:
         return self.running() | frozenset(self.files.names())
 
     def close(self) -> None:
@@ -111,7 +111,7 @@ class Boxes:
             yield "", iter(partial(work.stdout.read, archive.PIECE), b"")
 
     def unpack(self, spec: SandboxSpec, pieces: Iterable[bytes]) -> None:
-        name = checked(spec.session_id)
+        name = checked(spec.name)
         self.files.make(name)
         words = ["tar", "--extract", "--no-same-owner", "--preserve-permissions"]
         with self._beside_files(name, [*words, "--file=-"]) as work:
@@ -183,7 +183,7 @@ class Boxes:
     # Starting.
 
     def _launch(self, spec: SandboxSpec) -> None:
-        name = spec.session_id
+        name = spec.name
         shown = self._parts(spec)
         groups = self.cgroups.make(name, spec.limits)
         with memory(system_call_filter()) as seccomp:
@@ -225,15 +225,15 @@ class Boxes:
 
     def _parts(self, spec: SandboxSpec) -> dict[str, str]:
         """What a sandbox is made of on this machine, by name."""
-        name, places = spec.session_id, self.places
+        session_id, places = checked(spec.session_id), self.places
         return {
             **self._tree(spec.image),
-            **self.files.parts(name),
-            "uploads": str(places.uploads(name)),
-            "tools": str(places.tools(name)),
-            "egress": str(places.egress(name)),
-            "trust": str(places.trust(name)),
-            "tool_server": str(places.tool_server(name)),
+            **self.files.parts(spec.name),
+            "uploads": str(places.uploads(session_id)),
+            "tools": str(places.tools(session_id)),
+            "egress": str(places.egress(session_id)),
+            "trust": str(places.trust(session_id)),
+            "tool_server": str(places.tool_server(session_id)),
         }
 
     def _tree(self, image: str) -> dict[str, str]:

@@ -71,8 +71,8 @@ class RemoteBoxes:
     def running(self) -> frozenset[str]:
         return frozenset(self._ask("running"))
 
-    def sessions(self) -> frozenset[str]:
-        return frozenset(self._ask("sessions"))
+    def sandboxes(self) -> frozenset[str]:
+        return frozenset(self._ask("sandboxes"))
 
     def close(self) -> None:
         """No connection outlives its request."""

@@ -45,6 +45,7 @@ def of_spec(spec: SandboxSpec) -> dict[str, Any]:
     """What the engine needs to know of a sandbox; files and network are not its own."""
     return {
         "session_id": spec.session_id,
+        "name": spec.name,
         "image": spec.image,
         "environment": dict(spec.environment),
         "limits": asdict(spec.limits),

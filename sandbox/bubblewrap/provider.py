@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from sandbox.bubblewrap.client import RemoteBoxes
+from sandbox.engine import WayOut
 from sandbox.errors import ProvisionFailed
 from sandbox.places import Places
-from sandbox.socket_provider import SocketProvider, WayOut
+from sandbox.socket_provider import SocketProvider
 from sandbox.socket_sandbox import SocketSandbox
 from sandbox.spec import SandboxSpec
 
@@ -26,10 +27,15 @@ class BubblewrapProvider(SocketProvider):
         gid: int,
         egress: WayOut | None = None,
         extra_ca: Path | None = None,
+        made_ahead: int = 0,
     ) -> None:
         places = Places(runtime_dir=runtime_dir, state_dir=state_dir, gid=gid)
         super().__init__(
-            engine=RemoteBoxes(socket), places=places, egress=egress, extra_ca=extra_ca
+            engine=RemoteBoxes(socket),
+            places=places,
+            egress=egress,
+            extra_ca=extra_ca,
+            made_ahead=made_ahead,
         )
 
     async def provision(self, spec: SandboxSpec) -> SocketSandbox:

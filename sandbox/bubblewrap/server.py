@@ -39,7 +39,7 @@ class BoxServer(socketserver.ThreadingUnixStreamServer):
             "notes": boxes.notes,
             "base_image": boxes.base_image,
             "running": lambda: sorted(boxes.running()),
-            "sessions": lambda: sorted(boxes.sessions()),
+            "sandboxes": lambda: sorted(boxes.sandboxes()),
             "start": lambda: boxes.start(messages.to_spec(request["spec"])),
             "state": lambda: boxes.state(request["name"]),
             "last_words": lambda: boxes.last_words(request["name"]),

@@ -220,6 +220,7 @@ def clean_environment(home: Path, port: int) -> dict[str, str]:
         # The scripted model stands for the provider too: it knows no Claude.
         "ANTHROPIC_BASE_URL": f"http://127.0.0.1:{model_port}",
         "AGENTSITE_INSTALL": "0",
+        "AGENTSITE_SANDBOX_POOL": "0",
         "ANTHROPIC_API_KEY": "",
     }
 

@@ -6,6 +6,7 @@ from tests.sandbox.fixtures import (
     box_engine,
     bubblewrap_provider,
     docker_provider,
+    place,
     runtime_dir,
 )
 
@@ -15,5 +16,6 @@ __all__ = [
     "box_engine",
     "bubblewrap_provider",
     "docker_provider",
+    "place",
     "runtime_dir",
 ]

@@ -11,6 +11,7 @@ import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,7 @@ from sandbox.bubblewrap.trees import Trees
 from sandbox.docker_provider import DockerProvider
 from sandbox.images import ensure_base_image
 from sandbox.places import Places
+from sandbox.socket_provider import SocketProvider
 from tests.sandbox.places import new_id, shared_gid, short_folder
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -155,7 +157,7 @@ def running_engine(
         yield engine
         engine.kill()
         boxes = engine.boxes()
-        for session_id in boxes.sessions():
+        for session_id in boxes.sandboxes():
             boxes.remove(session_id)
             boxes.remove_files(session_id)
         boxes.close()
@@ -178,3 +180,26 @@ async def bubblewrap_provider(
     for session_id in await provider.sessions():
         await provider.destroy(session_id, keep_workspace=False)
     await provider.close()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """A provider whose sandboxes are abused, and the image they are made of."""
+
+    provider: SocketProvider
+    image: str
+
+
+@pytest.fixture(
+    params=[
+        pytest.param("docker", marks=pytest.mark.docker),
+        pytest.param("bubblewrap", marks=pytest.mark.bubblewrap),
+    ]
+)
+def place(request: pytest.FixtureRequest) -> Place:
+    if request.param == "docker":
+        image = request.getfixturevalue("base_image")
+    else:
+        image, _ = request.getfixturevalue("base_tree")
+    provider = request.getfixturevalue(f"{request.param}_provider")
+    return Place(provider=provider, image=image)

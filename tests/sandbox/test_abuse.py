@@ -6,7 +6,7 @@ import asyncio
 import io
 import tarfile
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,34 +14,11 @@ import pytest_asyncio
 
 from sandbox.base import Sandbox
 from sandbox.errors import FileUnavailable, SandboxGone
-from sandbox.socket_provider import SocketProvider
 from sandbox.spec import Files, Limits
+from tests.sandbox.fixtures import Place
 from tests.sandbox.places import bash, run, spec_of, text, until
 
 LIMITS = Limits(memory_mb=512, pids=128, tmp_mb=32)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Place:
-    """A provider whose sandboxes are abused, and the image they are made of."""
-
-    provider: SocketProvider
-    image: str
-
-
-@pytest.fixture(
-    params=[
-        pytest.param("docker", marks=pytest.mark.docker),
-        pytest.param("bubblewrap", marks=pytest.mark.bubblewrap),
-    ]
-)
-def place(request: pytest.FixtureRequest) -> Place:
-    if request.param == "docker":
-        image = request.getfixturevalue("base_image")
-    else:
-        image, _ = request.getfixturevalue("base_tree")
-    provider = request.getfixturevalue(f"{request.param}_provider")
-    return Place(provider=provider, image=image)
 
 
 @pytest_asyncio.fixture

@@ -29,6 +29,6 @@ async def _stop_all() -> None:
             hands.destroy(session_id, keep_workspace=True)
             for session_id in await hands.sessions()
         )
-        await asyncio.gather(*stops)
+        await asyncio.gather(*stops, hands.drain())
     finally:
         await hands.close()
