@@ -53,6 +53,9 @@ class Conf(BaseSettings):
     sandbox: Literal["docker", "bubblewrap"] = Field(
         "docker", validation_alias=_named("AGENTSITE_SANDBOX")
     )
+    sandbox_disk_mb: int = Field(
+        5120, ge=64, validation_alias=_named("AGENTSITE_SANDBOX_DISK_MB")
+    )
     sandbox_pool: int = Field(
         10, ge=0, le=100, validation_alias=_named("AGENTSITE_SANDBOX_POOL")
     )

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from docker import APIClient
@@ -59,6 +59,7 @@ class Containers:
         self.runtime = runtime
         self.engine_url = engine_url
         self._api: APIClient | None = None
+        self._root: Path | None = None
 
     @property
     def api(self) -> APIClient:
@@ -162,6 +163,9 @@ class Containers:
             ulimits=[
                 Ulimit(name="nofile", soft=8192, hard=8192),
                 Ulimit(name="core", soft=0, hard=0),
+                Ulimit(
+                    name="fsize", soft=limits.disk_mb * MB, hard=limits.disk_mb * MB
+                ),
             ],
             ipc_mode="private",
             log_config={"Type": "json-file", "Config": {"max-size": "1m"}},
@@ -231,24 +235,47 @@ class Containers:
                 yield str(PurePosixPath(place).parent.relative_to("/")), stream
 
     @asking
+    def used(self, session_id: str) -> int:
+        """Measured beside the sandbox, by a program of the image that may read all."""
+        words = ["du", "-scxB1", *archive.KEPT]
+        with self.files_only(session_id, words, cap_add=["DAC_READ_SEARCH"]) as helper:
+            self.api.start(helper)
+            self.api.wait(helper)
+            said: bytes = self.api.logs(helper, stderr=False)
+        return int(said.splitlines()[-1].split()[0])
+
+    @asking
+    def host_folder(self) -> Path:
+        if self._root is None:
+            self._root = Path(self.api.info()["DockerRootDir"])
+        return self._root
+
+    @asking
     def unpack(self, spec: SandboxSpec, pieces: Iterable[bytes]) -> None:
         self.make_volumes(spec)
         with self.files_only(spec.name) as helper:
             self.api.put_archive(helper, "/", pieces)
 
     @contextmanager
-    def files_only(self, session_id: str) -> Iterator[str]:
-        """Give a container that never runs: the engine's way to volumes' files.
+    def files_only(
+        self, session_id: str, command: Sequence[str] = ("true",), **config: Any
+    ) -> Iterator[str]:
+        """Give a container that is not started: the engine's way to volumes' files.
 
         What is unpacked beside them, or beyond them, is gone with it.
         """
         found = self.api.inspect_volume(self.volume(session_id, "workspace"))
         self.api.create_container(
             found["Labels"][IMAGE],
-            command="true",
+            command=list(command),
+            entrypoint=[],
+            user="0:0",
             name=self.helper(session_id),
             host_config=self.api.create_host_config(
-                network_mode="none", mounts=self.volumes(session_id)
+                network_mode="none",
+                cap_drop=["ALL"],
+                mounts=self.volumes(session_id),
+                **config,
             ),
         )
         try:

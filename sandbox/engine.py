@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Protocol
 
 from sandbox import archive
@@ -53,6 +54,12 @@ class Engine(Protocol):
     def remove_files(self, name: str) -> None: ...
 
     def has_files(self, name: str) -> bool: ...
+
+    def used(self, name: str) -> int:
+        """Return how many bytes the sandbox's files take."""
+
+    def host_folder(self) -> Path:
+        """Where the files of all sandboxes are, as far as that can be told."""
 
     def pack(self, name: str) -> Iterator[archive.Source]:
         """Give the sandbox's files as tar streams."""

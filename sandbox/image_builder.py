@@ -30,10 +30,10 @@ from sandbox.build import (
 )
 from sandbox.build_folder import BUILD_ID, BuildFolder
 from sandbox.contents import Contents
+from sandbox.engine import WayOut
 from sandbox.errors import EngineUnavailable
 from sandbox.images import connected, present
 from sandbox.places import Places
-from sandbox.socket_provider import WayOut
 from sandbox.spec import NetworkPolicy
 
 

@@ -18,6 +18,7 @@ from typing import IO, TypeVar
 
 from sandbox import archive, inside, pool, trust
 from sandbox.connection import Lost, NotSent
+from sandbox.disk import MB, DiskWatch
 from sandbox.engine import Engine, WayOut
 from sandbox.errors import ProvisionFailed
 from sandbox.places import Places, sources, under_uploads, written
@@ -85,7 +86,19 @@ class SocketProvider:
                 held.close()
                 raise
             sandbox.held = held
+            sandbox.disk = await self._disk(spec)
             return sandbox
+
+    async def _disk(self, spec: SandboxSpec) -> DiskWatch:
+        async def measure() -> int:
+            return await self._in_thread(
+                lambda: self.engine.used(self.places.name(spec.session_id))
+            )
+
+        folder = await self._in_thread(self.engine.host_folder)
+        return DiskWatch(
+            most=spec.limits.disk_mb * MB, measure=measure, host=existing(folder)
+        )
 
     async def _claimed_or_running(self, spec: SandboxSpec) -> SocketSandbox:
         claimed = await self._in_thread(self._claim, spec)
@@ -358,6 +371,11 @@ class SocketProvider:
     async def _in_thread(self, work: Callable[..., T], *arguments: object) -> T:
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._threads, partial(work, *arguments))
+
+
+def existing(folder: Path) -> Path:
+    """The folder, or the one above it that this process can look at."""
+    return next(each for each in (folder, *folder.parents) if each.exists())
 
 
 async def answers(sandbox: SocketSandbox) -> bool:

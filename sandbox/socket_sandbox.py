@@ -7,11 +7,14 @@ import base64
 import binascii
 import time
 from collections.abc import AsyncIterator, Mapping
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
 
 from sandbox.answers import Forged, listing_in, outcome_in, running_in
 from sandbox.connection import Answer, Connection, Lost, NotSent
+from sandbox.disk import LOOK_SECONDS, DiskWatch
 from sandbox.errors import FileUnavailable, OutcomeUnknown, SandboxError, SandboxGone
 from sandbox.network_notes import Refusals, noted
 from sandbox.spec import Limits, Listing, Origin, Running, ToolOutcome
@@ -37,6 +40,7 @@ class SocketSandbox:
         self.session_id = session_id
         self.origin = origin
         self.held: IO[bytes] | None = None  # keeps others from having it alone
+        self.disk: DiskWatch | None = None
         self.limits = limits
         self.refusals = refusals
         self.connection = Connection(socket)
@@ -45,10 +49,42 @@ class SocketSandbox:
         self, call_id: str, tool: str, input: Mapping[str, Any]
     ) -> ToolOutcome:
         began = time.time()
-        outcome = await self._executed(call_id, tool, input)
+        outcome = await self._watched(call_id, tool, input)
         if self.refusals and tool == "bash":  # no other tool has a network
             return await noted(outcome, self.refusals, self.session_id, began)
         return outcome
+
+    async def _watched(
+        self, call_id: str, tool: str, input: Mapping[str, Any]
+    ) -> ToolOutcome:
+        if self.disk is None:
+            return await self._executed(call_id, tool, input)
+        ended = asyncio.Event()
+        guard = asyncio.create_task(self._guard(call_id, self.disk, ended))
+        try:
+            outcome = await self._executed(call_id, tool, input)
+        finally:
+            # Asked and cancelled: wait_for loses a cancel that comes with its answer.
+            ended.set()
+            guard.cancel()
+            await asyncio.wait({guard})
+        return await self._judged(outcome, self.disk)
+
+    async def _guard(self, call_id: str, disk: DiskWatch, ended: asyncio.Event) -> None:
+        """End a call that fills the disk."""
+        while not ended.is_set():
+            await asyncio.sleep(LOOK_SECONDS)
+            if await disk.look():
+                with suppress(SandboxError):
+                    await self.cancel(call_id)
+
+    async def _judged(self, outcome: ToolOutcome, disk: DiskWatch) -> ToolOutcome:
+        """The outcome, with a word where the disk is full."""
+        await disk.look()
+        if not disk.is_over:
+            return outcome
+        told = {"type": "text", "text": f"[{disk.sentence()}]"}
+        return replace(outcome, content=(*outcome.content, told), is_error=True)
 
     async def _executed(
         self, call_id: str, tool: str, input: Mapping[str, Any]

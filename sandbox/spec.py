@@ -48,6 +48,7 @@ class Limits:
     memory_mb: int = 2048
     pids: int = 512
     tmp_mb: int = 512
+    disk_mb: int = 5120  # of the files that are kept; none of them larger by itself
     command_seconds: int = 120
 
 

@@ -164,11 +164,12 @@ class SiteHands:
 def spec_of(opened: Opened, image: str) -> SandboxSpec:
     """What the sandbox of a session is made of."""
     config = opened.session.environment_config
+    disk_mb = settings.AGENTSITE.sandbox_disk_mb
     return SandboxSpec(
         session_id=opened.session.pk,
         image=image,
         environment=config.get("variables", {}),
-        limits=Limits(**config.get("limits", {})),
+        limits=Limits(disk_mb=disk_mb, **config.get("limits", {})),
         root=config.get("root", False),
         files=tuple(
             FileMount(path=path, source=source) for path, source in opened.files

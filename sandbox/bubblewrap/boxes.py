@@ -110,6 +110,15 @@ class Boxes:
             assert work.stdout
             yield "", iter(partial(work.stdout.read, archive.PIECE), b"")
 
+    def used(self, session_id: str) -> int:
+        words = ["du", "-scxB1", *WRITABLE.values()]
+        with self._beside_files(checked(session_id), words) as work:
+            said, _ = work.communicate()
+        return int(said.splitlines()[-1].split()[0])
+
+    def host_folder(self) -> Path:
+        return self.files.folder
+
     def unpack(self, spec: SandboxSpec, pieces: Iterable[bytes]) -> None:
         name = checked(spec.name)
         self.files.make(name)
@@ -259,7 +268,7 @@ def command(spec: SandboxSpec) -> list[str]:
 def limits(wanted: Limits, *, counted: bool) -> dict[str, int]:
     """The limits of each process; memory only where no control group counts it."""
     memory = {} if counted else {"memory": wanted.memory_mb * MB}
-    return {"files": 8192, "core": 0, **memory}
+    return {"files": 8192, "core": 0, "file": wanted.disk_mb * MB, **memory}
 
 
 def checked(name: str) -> str:

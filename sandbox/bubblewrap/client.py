@@ -52,6 +52,12 @@ class RemoteBoxes:
     def has_files(self, session_id: str) -> bool:
         return bool(self._ask("has_files", name=session_id))
 
+    def used(self, session_id: str) -> int:
+        return int(self._ask("used", name=session_id))
+
+    def host_folder(self) -> Path:
+        return Path(self._ask("host_folder"))
+
     def pack(self, session_id: str) -> Iterator[archive.Source]:
         with self._connected() as file:
             file.write(messages.line({"op": "pack", "name": session_id}))

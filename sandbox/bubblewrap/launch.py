@@ -22,6 +22,7 @@ MS_NOSUID, MS_NODEV = 0x2, 0x4
 LIMITS = {
     "files": resource.RLIMIT_NOFILE,
     "core": resource.RLIMIT_CORE,
+    "file": resource.RLIMIT_FSIZE,
     "processes": resource.RLIMIT_NPROC,
     "memory": resource.RLIMIT_DATA,
 }

@@ -45,6 +45,8 @@ class BoxServer(socketserver.ThreadingUnixStreamServer):
             "last_words": lambda: boxes.last_words(request["name"]),
             "remove": lambda: boxes.remove(request["name"]),
             "remove_files": lambda: boxes.remove_files(request["name"]),
+            "used": lambda: boxes.used(request["name"]),
+            "host_folder": lambda: str(boxes.host_folder()),
             "has_files": lambda: boxes.has_files(request["name"]),
         }
         return known[request["op"]]()

@@ -97,6 +97,47 @@ async def test_tmp_is_bounded(sandbox: Sandbox) -> None:
     assert text(await bash(sandbox, "rm -rf /tmp/*; echo well")) == "well"
 
 
+@pytest_asyncio.fixture
+async def small(place: Place) -> AsyncIterator[Sandbox]:
+    """A sandbox whose files may take 64 MB."""
+    limits = replace(LIMITS, disk_mb=64)
+    sandbox = await place.provider.provision(spec_of(place.image, limits=limits))
+    yield sandbox
+    await sandbox.close()
+
+
+async def test_no_file_is_larger_than_all_may_be(small: Sandbox) -> None:
+    outcome = await bash(small, "head -c 100000000 /dev/zero > big")
+    assert "File size limit exceeded" in text(outcome)
+    sparse = await bash(small, "truncate -s 1T sparse")
+    assert "File size limit exceeded" in text(sparse)
+    assert text(await bash(small, "rm big; echo well")) == "well"
+
+
+async def test_a_command_that_fills_the_disk_is_ended_with_a_sentence(
+    small: Sandbox,
+) -> None:
+    fill = "for i in $(seq 20); do head -c 20000000 /dev/zero > f$i; done; sleep 600"
+    outcome = await bash(small, fill)
+    assert outcome.is_error
+    assert "Cancelled" in text(outcome)
+    assert "64 MB are allowed" in outcome.content[-1]["text"]
+    still = await bash(small, "echo more")
+    assert still.is_error
+    assert "64 MB are allowed" in still.content[-1]["text"]
+    assert (await bash(small, "rm f*; echo well")).content[0]["text"] == "well"
+    well = await bash(small, "echo well")
+    assert (text(well), well.is_error, len(well.content)) == ("well", False, 1)
+
+
+async def test_what_is_hidden_from_its_owner_is_counted(small: Sandbox) -> None:
+    hide = (
+        "mkdir d; for i in 1 2 3 4 5; do head -c 20000000 /dev/zero > d/$i; done;"
+        " chmod 000 d; sleep 600"
+    )
+    assert "64 MB are allowed" in (await bash(small, hide)).content[-1]["text"]
+
+
 async def test_endless_output_is_bounded_and_counted(sandbox: Sandbox) -> None:
     outcome = await bash(sandbox, "head -c 100000000 /dev/zero | tr '\\0' x; echo end")
     said = text(outcome)
