@@ -358,3 +358,52 @@ async def test_files_that_were_half_restored_are_restored_again(
     assert again.origin.files == Files.RESTORED
     assert text(await bash(again, "cat *")) == "whole"
     await again.close()
+
+
+async def test_two_sessions_share_no_files_processes_or_network(
+    place: Place,
+) -> None:
+    one, other = [
+        await place.provider.provision(spec_of(place.image)) for _ in range(2)
+    ]
+    await bash(one, "echo secret > note; sleep 7654 & python3 -m http.server 8000 &")
+    seen = await bash(
+        other,
+        "cat note; pgrep -f 'sleep 7654'; ls -A /workspace /tmp /mnt/session/uploads"
+        " /run/agentsite/tools /run/agentsite/egress;"
+        " curl -sS --noproxy '*' -m 2 http://127.0.0.1:8000/;"
+        " find / -xdev -name tools.sock 2>/dev/null | wc -l",
+    )
+    assert "secret" not in text(seen)
+    assert "Failed to connect" in text(seen)
+    socks = await bash(other, "ls /run/agentsite/tools; ls /run/agentsite/egress")
+    assert text(socks).split() == ["tools.sock"]
+    for sandbox in (one, other):
+        await sandbox.close()
+
+
+async def test_what_a_terminal_would_obey_is_taken_out(sandbox: Sandbox) -> None:
+    hostile = r"printf '\033]0;title\007\033[2J\033[31mred\033[0m\x01\x08 text\n'"
+    assert text(await bash(sandbox, hostile)) == "red text"
+
+
+async def test_a_hundred_thousand_small_files_stop_no_call(sandbox: Sandbox) -> None:
+    many = (
+        "python3 -c \"import os; os.mkdir('many');"
+        " [open(f'many/{n}', 'w').close() for n in range(100_000)]\""
+    )
+    assert not (await bash(sandbox, many)).is_error
+    listed = text(await run(sandbox, "glob", pattern="many/*"))
+    assert "[Stopped after 50000 entries" in listed
+    assert text(await bash(sandbox, "rm -rf many; echo well")) == "well"
+
+
+async def test_a_client_that_sends_nothing_holds_up_nobody(sandbox: Sandbox) -> None:
+    hold = (
+        "import socket, time; "
+        "s = [socket.socket(socket.AF_UNIX) for _ in range(50)]; "
+        "[c.connect('/run/agentsite/tools/tools.sock') or c.send(b'{') for c in s]; "
+        "time.sleep(600)"
+    )
+    await bash(sandbox, f'python3 -c "{hold}" &')
+    assert text(await bash(sandbox, "echo well")) == "well"
