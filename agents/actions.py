@@ -5,11 +5,13 @@ Pages and the API call the same ones. Each checks the actor's rights and the rul
 
 from __future__ import annotations
 
+from functools import partial
+
 from django.db import IntegrityError, transaction
 from django.db.models import ProtectedError
 from django.utils import timezone
 
-from agents import definitions, images, networking
+from agents import definitions, images, networking, skills
 from agents.actors import Actor
 from agents.environment_config import changed_environment, resolve_environment
 from agents.environment_params import EnvironmentCreate, EnvironmentUpdate
@@ -23,7 +25,9 @@ from agents.params import AgentCreate, AgentUpdate
 def create_agent(actor: Actor, params: AgentCreate) -> AgentVersion:
     actor.require(Act.BUILD)
     agent = Agent.objects.create(workspace=actor.workspace, name=params.name)
-    return _save_version(actor, agent, definitions.resolve_agent(params))
+    return _save_version(
+        actor, agent, definitions.resolve_agent(params, partial(skills.resolve, actor))
+    )
 
 
 @transaction.atomic
@@ -41,7 +45,9 @@ def update_agent(actor: Actor, agent_id: str, params: AgentUpdate) -> AgentVersi
             " read it again and repeat the change"
         )
     latest = agent.latest
-    config = definitions.changed_agent(latest.config, params)
+    config = definitions.changed_agent(
+        latest.config, params, partial(skills.resolve, actor)
+    )
     if config == latest.config:
         return latest
     agent.name, agent.version = config["name"], agent.version + 1

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from agents.errors import InvalidRequest
@@ -17,6 +17,7 @@ from agents.params import (
     CustomTool,
     ModelConfig,
     SandboxTool,
+    SkillRef,
     ToolDefaults,
     Toolset,
     WebTool,
@@ -24,29 +25,64 @@ from agents.params import (
 )
 
 Config = dict[str, Any]
+SkillResolver = Callable[[Sequence[SkillRef]], list[Config]]
 
 DEFAULT_EFFORT = "high"
 """What the Messages API does when it is told nothing."""
 ALLOW = {"type": "always_allow"}
 
 
-def resolve_agent(params: AgentCreate) -> Config:
+def no_skills(refs: Sequence[SkillRef]) -> list[Config]:
+    """For definitions that name none: looking skills up takes an actor."""
+    assert not refs
+    return []
+
+
+def resolve_agent(
+    params: AgentCreate, resolve_skills: SkillResolver = no_skills
+) -> Config:
     """Return the whole definition of a new agent, as the API answers it."""
+    return _checked(
+        {
+            "name": params.name,
+            "description": params.description or None,
+            "model": resolve_model(params.model),
+            "system": params.system or None,
+            "tools": resolve_tools(params.tools),
+            "mcp_servers": [],
+            "skills": resolve_skills(_refs(params.skills)),
+            "multiagent": None,
+            "execution_identity": {"type": "service_account"},
+            "metadata": params.metadata,
+        }
+    )
+
+
+def _refs(skills: Sequence[object] | None) -> list[SkillRef]:
+    # The other kind was refused when the request was read.
+    return [each for each in skills or () if isinstance(each, SkillRef)]
+
+
+def _checked(config: Config) -> Config:
+    """Refuse what fits in its parts and not as a whole."""
+    if config["skills"] and "read" not in enabled_names(config):
+        raise InvalidRequest("skills: an agent with skills needs the tool read")
+    return config
+
+
+def enabled_names(config: Config) -> set[str]:
+    """The built-in tools that an agent may call."""
     return {
-        "name": params.name,
-        "description": params.description or None,
-        "model": resolve_model(params.model),
-        "system": params.system or None,
-        "tools": resolve_tools(params.tools),
-        "mcp_servers": [],
-        "skills": [],
-        "multiagent": None,
-        "execution_identity": {"type": "service_account"},
-        "metadata": params.metadata,
+        tool["name"]
+        for toolset in config["tools"]
+        for tool in toolset.get("configs", ())
+        if tool["enabled"]
     }
 
 
-def changed_agent(config: Config, params: AgentUpdate) -> Config:
+def changed_agent(
+    config: Config, params: AgentUpdate, resolve_skills: SkillResolver = no_skills
+) -> Config:
     """Return the definition after an update; equal to the old one if nothing changed."""
     given = params.model_fields_set
     changed = dict(config)
@@ -58,12 +94,18 @@ def changed_agent(config: Config, params: AgentUpdate) -> Config:
         changed["model"] = resolve_model(params.model, before=config["model"])
     if "tools" in given:
         changed["tools"] = resolve_tools(params.tools)
+    if "skills" in given:
+        changed["skills"] = resolve_skills(_refs(params.skills))
     if params.metadata:
         changed["metadata"] = merged_metadata(config["metadata"], params.metadata)
-    return changed
+    return _checked(changed)
 
 
-def apply_overrides(config: Config, overrides: Mapping[str, Any]) -> Config:
+def apply_overrides(
+    config: Config,
+    overrides: Mapping[str, Any],
+    resolve_skills: SkillResolver = no_skills,
+) -> Config:
     """Return the definition one session uses: what is given replaces, whole."""
     params = validate(AgentOverrides, dict(overrides))
     changed = dict(config)
@@ -73,7 +115,9 @@ def apply_overrides(config: Config, overrides: Mapping[str, Any]) -> Config:
         changed["system"] = params.system or None
     if "tools" in params.model_fields_set:
         changed["tools"] = resolve_tools(params.tools)
-    return changed
+    if "skills" in params.model_fields_set:
+        changed["skills"] = resolve_skills(_refs(params.skills))
+    return _checked(changed)
 
 
 def session_agent(version: AgentVersion, config: Config) -> Config:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, TypeVar, cast
 
 from django import forms
 from django.conf import settings
 from pydantic import BaseModel
 
+from agents.actors import Actor
 from agents.custom_tools import CustomTools, Sent
 from agents.errors import InvalidRequest
 from agents.http.validation import validate
-from agents.models import ModelAlias, Role
+from agents.lookup import rows
+from agents.models import ModelAlias, Role, Skill
 from agents.models.model_alias import SCRIPTED
 from agents.params import (
     EFFORTS,
@@ -125,6 +127,34 @@ def model_choices() -> list[tuple[str, str]]:
     return [*choices, (OTHER, "Another model…")]
 
 
+def skill_choice(ref: Mapping[str, Any]) -> str:
+    """How a pinned skill is named in the form; a newest one by its id alone."""
+    return f"{ref['skill_id']}@{ref['version']}"
+
+
+def skill_ref(choice: str) -> dict[str, Any]:
+    skill_id, _, version = choice.partition("@")
+    ref = {"type": "custom", "skill_id": skill_id}
+    return {**ref, "version": version} if version else ref
+
+
+def skill_choices(
+    actor: Actor, pinned: Sequence[Mapping[str, Any]]
+) -> list[tuple[str, str]]:
+    """Each skill in its newest version; and the version that the agent has, if older."""
+    kept = {ref["skill_id"]: ref for ref in pinned}
+    choices = []
+    for skill in rows(Skill, actor).order_by("display_name", "pk"):
+        newest = skill.latest
+        ref = kept.get(skill.pk)
+        if ref is not None:
+            choices.append((skill_choice(ref), skill.display_name))
+        if ref is None or ref["version"] != newest.pk:
+            newer = " (a newer version)" if ref else ""
+            choices.append((skill.pk, f"{skill.display_name}{newer}"))
+    return choices
+
+
 class AgentForm(ParamsForm):
     name = forms.CharField(
         max_length=256, widget=forms.TextInput(attrs={"autocomplete": "off"})
@@ -168,21 +198,37 @@ class AgentForm(ParamsForm):
         choices=[(name, name) for name in SANDBOX_TOOLS],
         widget=forms.CheckboxSelectMultiple,
     )
+    skills = forms.MultipleChoiceField(
+        required=False,
+        widget=forms.CheckboxSelectMultiple,
+        help_text="The agent is told of them, and reads one when it needs it.",
+    )
     metadata = MetadataField(
         required=False, help_text="For your own programs: one “key: value” a line."
     )
     version = forms.IntegerField(required=False, widget=forms.HiddenInput)
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        actor: Actor,
+        *args: Any,
+        pinned: Sequence[Mapping[str, Any]] = (),
+        **kwargs: Any,
+    ) -> None:
         super().__init__(*args, **kwargs)
-        field = self.fields["model"]
-        assert isinstance(field, forms.ChoiceField)
-        field.choices = model_choices()
+        self._offer("model", model_choices())
+        self._offer("skills", skill_choices(actor, pinned))
+
         self.custom = (
             CustomTools.sent(cast(Sent, self.data))
             if self.is_bound
             else CustomTools.of(self.initial.get("custom", ()))
         )
+
+    def _offer(self, name: str, choices: list[tuple[str, str]]) -> None:
+        field = self.fields[name]
+        assert isinstance(field, forms.ChoiceField | forms.MultipleChoiceField)
+        field.choices = choices
 
     @classmethod
     def initial_of(cls, config: Mapping[str, Any], version: int) -> dict[str, Any]:
@@ -199,6 +245,7 @@ class AgentForm(ParamsForm):
             "tools": enabled_tools(config),
             "asks": asking_tools(config),
             "custom": config["tools"],
+            "skills": [skill_choice(each) for each in config["skills"]],
             "metadata": config["metadata"],
             "version": version,
         }
@@ -250,6 +297,7 @@ class AgentForm(ParamsForm):
             "model": {"id": model, "effort": said["effort"]},
             "system": said["system"].replace("\r\n", "\n"),
             "tools": [*self._toolset(), *self.custom.wire()],
+            "skills": [skill_ref(each) for each in said["skills"]],
             "metadata": said["metadata"],
         }
 

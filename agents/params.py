@@ -19,6 +19,7 @@ from agents.http.validation import Params, Unbuilt, UnbuiltParams, not_yet
 MAX_PAIRS, MAX_KEY, MAX_VALUE = 16, 64, 512
 MAX_SYSTEM = 100_000
 MAX_TOOLS = 128
+MAX_SKILLS = 64
 
 TOOLSET = "agent_toolset_20260401"
 SANDBOX_TOOLS = ("bash", "read", "write", "edit", "glob", "grep")
@@ -246,6 +247,31 @@ class AwsRole(UnbuiltParams):
 ExecutionIdentity = Annotated[ServiceAccount | AwsRole, Field(discriminator="type")]
 
 
+class SkillRef(Params):
+    type: Literal["custom"]
+    skill_id: Annotated[str, Field(min_length=1, max_length=64)]
+    version: Annotated[str, Field(min_length=1, max_length=64)] | None = None
+
+
+class PrebuiltSkill(UnbuiltParams):
+    type: Literal["anthropic"]
+
+
+def _skills_once(value: list[Any] | None) -> list[Any] | None:
+    ids = [ref.skill_id for ref in value or ()]
+    for id in ids:
+        if ids.count(id) > 1:
+            raise ValueError(f"{id} is named twice")
+    return value
+
+
+Skills = Annotated[
+    list[Annotated[SkillRef | PrebuiltSkill, Field(discriminator="type")]] | None,
+    Field(max_length=MAX_SKILLS),
+    AfterValidator(_skills_once),
+]
+
+
 class AgentCreate(Params):
     model: Model
     name: Name
@@ -255,7 +281,7 @@ class AgentCreate(Params):
     metadata: Metadata = Field(default_factory=dict)
     execution_identity: ExecutionIdentity | None = None
     mcp_servers: Unbuilt = None
-    skills: Unbuilt = None
+    skills: Skills = None
     multiagent: Unbuilt = None
 
 
@@ -270,7 +296,7 @@ class AgentUpdate(Params):
     metadata: MetadataPatch | None = None
     execution_identity: ExecutionIdentity | None = None
     mcp_servers: Unbuilt = None
-    skills: Unbuilt = None
+    skills: Skills = None
     multiagent: Unbuilt = None
     version: Annotated[int, Field(ge=1)] | None = None
 
@@ -289,7 +315,7 @@ class AgentOverrides(Params):
     system: System | None = None
     tools: Tools = None
     mcp_servers: Unbuilt = None
-    skills: Unbuilt = None
+    skills: Skills = None
 
     @field_validator("model")
     @classmethod

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from agents.models import AgentVersion, Environment, File
+from agents.models import AgentVersion, Environment, File, Skill, SkillVersion
 from agents.times import stamp
 
 
@@ -50,4 +50,39 @@ def file(row: File) -> dict[str, Any]:
         "created_at": stamp(row.created_at),
         "expires_at": stamp(row.expires_at),
         **scope,
+    }
+
+
+def skill(row: Skill) -> dict[str, Any]:
+    return {
+        "type": "skill",
+        "id": row.id,
+        "display_name": row.display_name,
+        "latest_version_id": row.latest.id,
+        "source": {"type": "custom"},
+        "created_at": stamp(row.created_at),
+        "updated_at": stamp(row.updated_at),
+    }
+
+
+def older_skill(row: Skill) -> dict[str, Any]:
+    return {
+        "type": "skill",
+        "id": row.id,
+        "display_title": row.display_name,
+        "latest_version": str(row.latest.number),
+        "source": "custom",
+        "created_at": stamp(row.created_at),
+        "updated_at": stamp(row.updated_at),
+    }
+
+
+def skill_version(row: SkillVersion) -> dict[str, Any]:
+    return {
+        "type": "skill_version",
+        "id": row.id,
+        "skill_id": row.skill_id,
+        "name": row.skill.name,
+        "description": row.description,
+        "created_at": stamp(row.created_at),
     }

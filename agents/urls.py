@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from agents.views import agents, environments, keys, workspaces
+from agents.views import agents, environments, keys, skills, workspaces
 
 urlpatterns = [
     path("agents", agents.index),
@@ -22,6 +22,12 @@ urlpatterns = [
     path("environments/<str:environment_id>/image/stop", environments.stop_build),
     path("environments/<str:environment_id>/archive", environments.archive),
     path("environments/<str:environment_id>/delete", environments.delete),
+    path("skills", skills.index),
+    path("skills/new", skills.create),
+    path("skills/<str:skill_id>", skills.show),
+    path("skills/<str:skill_id>/versions", skills.add_version),
+    path("skills/<str:skill_id>/versions/<str:version_id>/download", skills.download),
+    path("skills/<str:skill_id>/delete", skills.delete),
     path("keys", keys.index),
     path("keys/new", keys.create),
     path("keys/<str:key_id>/revoke", keys.revoke),

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from django.urls import path, re_path
 
-from agents.api import agents, environment_images, environments, files, models
+from agents.api import (
+    agents,
+    environment_images,
+    environments,
+    files,
+    models,
+    skills,
+)
 from agents.api.openapi import openapi
 from agents.api.unbuilt import unbuilt
 from agents.http.endpoint import Methods
@@ -44,9 +51,20 @@ urlpatterns = [
     path("files/<file_id>/content", Methods(GET=files.content)),
     path("models", Methods(GET=models.index)),
     path("models/<model_id>", Methods(GET=models.retrieve)),
+    path("skills", Methods(GET=skills.index, POST=skills.create)),
+    path("skills/<skill_id>", Methods(GET=skills.retrieve, DELETE=skills.delete)),
+    path(
+        "skills/<skill_id>/versions",
+        Methods(GET=skills.versions, POST=skills.create_version),
+    ),
+    path(
+        "skills/<skill_id>/versions/<version>",
+        Methods(GET=skills.retrieve_version, DELETE=skills.delete_version),
+    ),
+    path("skills/<skill_id>/versions/<version>/content", Methods(GET=skills.content)),
     path("openapi.json", openapi),
     re_path(
-        r"^(?:vaults|deployments|deployment_runs|memory_stores|skills|dreams|tunnels)"
+        r"^(?:vaults|deployments|deployment_runs|memory_stores|dreams|tunnels)"
         r"(?:/.*)?$",
         unbuilt,
     ),

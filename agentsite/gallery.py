@@ -24,6 +24,7 @@ OLD = {
     "description": "Closes the books.",
     "model": {"id": "sonnet", "effort": {"type": "high"}},
     "tools": TOOLS,
+    "skills": [],
     "metadata": {},
     "system": "You close the books.\nBe careful with rounding.\nAsk when in doubt.",
 }

@@ -189,6 +189,7 @@ WHITENOISE_AUTOREFRESH = DEBUG
 
 # A body may hold 32 MB: the API refuses more with a 413 of its own.
 DATA_UPLOAD_MAX_MEMORY_SIZE = 32 * 1024 * 1024
+DATA_UPLOAD_MAX_NUMBER_FILES = 600  # a skill has 500 at most
 FILE_UPLOAD_TEMP_DIR = None
 
 LANGUAGE_CODE = "en"

@@ -55,7 +55,7 @@ class Sandbox(Protocol):
         Raises FileUnavailable where the answer makes no sense.
         """
 
-    async def write(self, path: str, data: bytes) -> None:
+    async def write(self, path: str, data: bytes, *, executable: bool = False) -> None:
         """Write a file whole, its parents too. Raises FileUnavailable."""
 
     async def remove(self, path: str) -> None:

@@ -253,7 +253,7 @@ class FakeSandbox:
         ]
         return Listing(files=tuple(found[:most]), more=len(found) > most)
 
-    async def write(self, path: str, data: bytes) -> None:
+    async def write(self, path: str, data: bytes, *, executable: bool = False) -> None:
         self._refuse_lost()
         put(self.machine.files, placed(path), data)
 

@@ -359,7 +359,8 @@ class SocketProvider:
                 await sandbox.remove(path)
         for mount in written(spec):
             if before.get(mount.path) != str(mount.source):
-                await sandbox.write(mount.path, await self._bytes_of(mount))
+                data = await self._bytes_of(mount)
+                await sandbox.write(mount.path, data, executable=mount.executable)
         await self._in_thread(self.places.mark_mounted, session_id, now)
 
     async def _bytes_of(self, mount: FileMount) -> bytes:

@@ -150,12 +150,13 @@ class SocketSandbox:
             raise self._unreadable(path, "came back as no file does") from error
         return piece, answer.get("last") is not False or not piece
 
-    async def write(self, path: str, data: bytes) -> None:
+    async def write(self, path: str, data: bytes, *, executable: bool = False) -> None:
+        mode = 0o755 if executable else 0o644
         for offset in range(0, max(len(data), 1), CHUNK):
             piece = base64.b64encode(data[offset : offset + CHUNK]).decode()
             last = offset + CHUNK >= len(data)
             answer = await self._asked(
-                "write", path=path, offset=offset, data=piece, last=last
+                "write", path=path, offset=offset, data=piece, last=last, mode=mode
             )
             self._refuse_error(path, answer)
 

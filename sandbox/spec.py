@@ -11,6 +11,7 @@ from typing import Any, Literal
 UPLOADS = "/mnt/session/uploads"
 OUTPUTS = "/mnt/session/outputs"
 WORKSPACE = "/workspace"
+SKILLS = f"{WORKSPACE}/skills"
 HOME = "/home/agent"
 
 
@@ -58,6 +59,7 @@ class FileMount:
 
     path: str
     source: Path
+    executable: bool = False  # where it is not among the uploads
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -391,7 +391,9 @@ class Files:
             data = file.read(min(length, CHUNK_BYTES))
             return data, not file.read(1)
 
-    def put(self, path: str, offset: int, data: bytes, *, last: bool) -> None:
+    def put(
+        self, path: str, offset: int, data: bytes, *, last: bool, mode: int
+    ) -> None:
         """Take a piece of a file from the host; the file appears whole."""
         path = self.place(path)
         part = f"{path}.part"
@@ -402,6 +404,7 @@ class Files:
                 file.seek(offset)
                 file.write(data)
             if last:
+                Path(part).chmod(mode)
                 Path(part).replace(path)
         except OSError as error:
             raise ToolError(why(path, error)) from error
@@ -1206,11 +1209,12 @@ class Server:
 
     async def write(self, request: Mapping[str, Any]) -> Reply:
         data = base64.b64decode(request["data"])
-        path, offset, last = request["path"], request["offset"], request["last"]
+        path, offset = request["path"], request["offset"]
+        last, mode = request["last"], request["mode"] & 0o755
         files = self.tools.files
         loop = asyncio.get_running_loop()
         await loop.run_in_executor(
-            None, lambda: files.put(path, offset, data, last=last)
+            None, lambda: files.put(path, offset, data, last=last, mode=mode)
         )
         return {"ok": True}
 

@@ -7,11 +7,12 @@ history through `log`, and raises the refusals of `agents.errors`.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from django.db import transaction
 
-from agents import definitions, files, networking
+from agents import definitions, files, networking, skills
 from agents.actions import add_allowed_host, refuse_archived
 from agents.actors import Actor
 from agents.errors import Conflict, InvalidRequest, NotFound
@@ -60,7 +61,7 @@ def create_session(
     """
     actor.require(Act.RUN)
     _refuse_archived(agent, environment)
-    snapshot = _snapshot(agent, overrides or {})
+    snapshot = _snapshot(actor, agent, overrides or {})
     if budget is not None:
         budgets.refuse_unpriced(snapshot["model"]["id"])
     with transaction.atomic():
@@ -92,9 +93,12 @@ def _refuse_archived(agent: AgentVersion, environment: Environment) -> None:
     refuse_archived(environment)
 
 
-def _snapshot(agent: AgentVersion, overrides: Mapping[str, Any]) -> dict[str, Any]:
+def _snapshot(
+    actor: Actor, agent: AgentVersion, overrides: Mapping[str, Any]
+) -> dict[str, Any]:
     """The agent as this session will know it, its model made concrete."""
-    config = definitions.apply_overrides(agent.config, overrides)
+    resolve_skills = partial(skills.resolve, actor)
+    config = definitions.apply_overrides(agent.config, overrides, resolve_skills)
     model = {**config["model"], "id": ModelAlias.resolve(config["model"]["id"])}
     return definitions.session_agent(agent, {**config, "model": model})
 

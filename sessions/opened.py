@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from agents.models import File
+from agents.models import File, SkillVersion
+from sandbox.spec import SKILLS, FileMount
 from sessions import log, network
 from sessions.harness.contract import FileUnavailable
 from sessions.models import Session, SessionResource
@@ -15,12 +16,32 @@ Files = tuple[tuple[str, Path], ...]
 
 
 @dataclass(frozen=True, kw_only=True)
+class MountedSkill:
+    """A skill of the session's agent, and its files."""
+
+    name: str
+    description: str
+    mounts: tuple[FileMount, ...]
+
+    @property
+    def manifest(self) -> str:
+        return f"{SKILLS}/{self.name}/SKILL.md"
+
+
+@dataclass(frozen=True, kw_only=True)
 class Opened:
     """A session as it was when a host began to work on it."""
 
     session: Session
     files: Files
     session_hosts: tuple[str, ...] = ()  # what it may reach beside its environment's
+    skills: tuple[MountedSkill, ...] = ()
+
+    @property
+    def mounts(self) -> tuple[FileMount, ...]:
+        """Everything that is put into the sandbox."""
+        files = (FileMount(path=path, source=source) for path, source in self.files)
+        return (*files, *(mount for skill in self.skills for mount in skill.mounts))
 
 
 def load(session_id: str) -> Opened:
@@ -36,6 +57,29 @@ def load(session_id: str) -> Opened:
         session=session,
         files=mounted_files(session_id),
         session_hosts=network.session_hosts(session_id),
+        skills=_skills(session),
+    )
+
+
+def _skills(session: Session) -> tuple[MountedSkill, ...]:
+    ids = [each["version"] for each in session.agent_snapshot["skills"]]
+    found = SkillVersion.objects.select_related("skill").in_bulk(ids)
+    return tuple(_mounted(found[id]) for id in ids if id in found)
+
+
+def _mounted(version: SkillVersion) -> MountedSkill:
+    name = version.skill.name
+    return MountedSkill(
+        name=name,
+        description=version.description,
+        mounts=tuple(
+            FileMount(
+                path=f"{SKILLS}/{name}/{file['path']}",
+                source=version.folder / file["path"],
+                executable=file["executable"],
+            )
+            for file in version.files
+        ),
     )
 
 

@@ -29,7 +29,6 @@ from sandbox.errors import (
 from sandbox.images import base_image_tag
 from sandbox.places import shared_group
 from sandbox.spec import (
-    FileMount,
     Limits,
     NetworkPolicy,
     SandboxSpec,
@@ -171,9 +170,7 @@ def spec_of(opened: Opened, image: str) -> SandboxSpec:
         environment=config.get("variables", {}),
         limits=Limits(disk_mb=disk_mb, **config.get("limits", {})),
         root=config.get("root", False),
-        files=tuple(
-            FileMount(path=path, source=source) for path, source in opened.files
-        ),
+        files=opened.mounts,
         snapshot=keeping.snapshot_of(opened.session.pk),
         network=_network_of(opened),
     )

@@ -34,6 +34,7 @@ from sessions.harness.contract import (
 )
 from sessions.harness.history import History
 from sessions.harness.model import Usage
+from sessions.harness.prompt import skill_notes
 from sessions.harness.standing import (
     open_requests,
     open_wait,
@@ -42,7 +43,7 @@ from sessions.harness.standing import (
     unanswered,
 )
 from sessions.models import Thread
-from sessions.opened import Opened, mounted_files, read_file
+from sessions.opened import MountedSkill, Opened, mounted_files, read_file
 from sessions.outputs import CAPTURE_SECONDS, CUT_SECONDS, Outputs
 from sessions.results import bounded, failed, result_of, with_note
 from sessions.shared_sandbox import SharedSandbox
@@ -90,8 +91,9 @@ class HostedTurn:
         self.thread_id = thread.pk
         self.child_thread_id = None if thread.is_primary else thread.pk
         self.agent: Mapping[str, Any] = thread.agent_snapshot
-        self.system_notes = tuple(
-            f"A file is mounted at {path}." for path, _ in opened.files
+        self.system_notes = (
+            *(f"A file is mounted at {path}." for path, _ in opened.files),
+            *self._skill_notes(opened.skills),
         )
         self._thread = thread
         self._opened = opened
@@ -103,6 +105,14 @@ class HostedTurn:
         self._woke = woke  # to be called when another thread has something to do
         self._history = History()
         self.used: dict[str, Usage] = {}
+
+    def _skill_notes(self, skills: Sequence[MountedSkill]) -> list[str]:
+        """Only an agent that can read them hears of skills."""
+        if not self.agent["skills"]:
+            return []
+        return skill_notes(
+            (each.name, each.manifest, each.description) for each in skills
+        )
 
     # The log.
 

@@ -7,8 +7,13 @@ from typing import Any, NoReturn
 
 from django.conf import settings
 from django.core.exceptions import RequestDataTooBig, SuspiciousOperation
+from django.core.files.uploadedfile import UploadedFile
+from django.core.files.uploadhandler import (
+    MemoryFileUploadHandler,
+    TemporaryFileUploadHandler,
+)
 from django.http import HttpRequest
-from django.http.multipartparser import MultiPartParserError
+from django.http.multipartparser import MultiPartParser, MultiPartParserError
 from django.http.request import UnreadablePostError
 
 from agents.errors import InvalidRequest, TooLarge
@@ -58,9 +63,51 @@ def read_form(request: HttpRequest) -> None:
     """
     refuse_large(request, upload_limit())
     try:
-        request._load_post_and_files()
+        if request.content_type == "multipart/form-data":
+            _load_parts(request)
+        else:
+            request._load_post_and_files()
     except (MultiPartParserError, SuspiciousOperation, UnreadablePostError) as error:
         raise InvalidRequest(f"the form cannot be read: {error}") from None
+
+
+class _WholeNames(MultiPartParser):
+    """Leaves the folders in filenames: the layout of a skill is in them."""
+
+    def sanitize_file_name(self, file_name: str) -> str | None:
+        return file_name
+
+
+class _Named:
+    """Keeps the filename as it was sent, beside the safe one that Django makes."""
+
+    def file_complete(self, file_size: int) -> UploadedFile[Any] | None:
+        file: Any = super().file_complete(file_size)  # type: ignore[misc]
+        if file is not None:
+            file.sent_name = self.file_name  # type: ignore[attr-defined]
+        return file  # type: ignore[no-any-return]
+
+
+class _InMemory(_Named, MemoryFileUploadHandler):
+    pass
+
+
+class _OnDisk(_Named, TemporaryFileUploadHandler):
+    pass
+
+
+def sent_name(file: UploadedFile[Any]) -> str:
+    """The filename of a part, folders and all. It is safe for nothing but a look."""
+    name: str = getattr(file, "sent_name", None) or file.name or ""
+    return name
+
+
+def _load_parts(request: HttpRequest) -> None:
+    if hasattr(request, "_post"):
+        return
+    handlers = [_InMemory(request), _OnDisk(request)]
+    parser = _WholeNames(request.META, request, handlers, request.encoding)
+    request._post, request._files = parser.parse()  # type: ignore[attr-defined]
 
 
 def _read(request: HttpRequest) -> bytes:

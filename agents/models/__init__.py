@@ -8,6 +8,7 @@ from agents.models.idempotency import IdempotentAnswer
 from agents.models.login_token import LoginToken
 from agents.models.model_alias import ModelAlias
 from agents.models.price import ModelPrice, UnitPrice
+from agents.models.skill import Skill, SkillVersion
 from agents.models.workspace import Act, ApiKey, Member, Role, Workspace, may
 
 __all__ = [
@@ -25,6 +26,8 @@ __all__ = [
     "ModelAlias",
     "ModelPrice",
     "Role",
+    "Skill",
+    "SkillVersion",
     "UnitPrice",
     "Workspace",
     "may",

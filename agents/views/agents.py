@@ -11,7 +11,7 @@ from django.http import HttpResponse
 from django.shortcuts import redirect, render
 
 from agents import actions, serialise
-from agents.errors import ApiError, Conflict, Forbidden, NotFound
+from agents.errors import ApiError, Conflict, Forbidden, InvalidRequest, NotFound
 from agents.forms import (
     TOOL_ICONS,
     AgentForm,
@@ -21,6 +21,7 @@ from agents.forms import (
 )
 from agents.lookup import find_agent, latest_versions, rows
 from agents.models import Act, Agent, AgentVersion
+from agents.skills import named_skills
 from agents.views import snippets
 from agents.views.access import PageRequest, acted, list_template, page
 from agents.views.comparison import compare
@@ -54,7 +55,7 @@ def index(request: PageRequest) -> HttpResponse:
 @page(Act.BUILD, "GET", "HEAD", "POST")
 def create(request: PageRequest) -> HttpResponse:
     starter = STARTERS.get(request.GET.get("like", ""), {})
-    form = AgentForm(request.POST or None, initial=starter)
+    form = AgentForm(request.actor, request.POST or None, initial=starter)
     if request.method == "POST" and form.is_valid():
         made = _made(request, form)
         if made:
@@ -66,7 +67,13 @@ def create(request: PageRequest) -> HttpResponse:
 
 def _made(request: PageRequest, form: AgentForm) -> AgentVersion | None:
     params = form.to_create()
-    return actions.create_agent(request.actor, params) if params else None
+    if params is None:
+        return None
+    try:
+        return actions.create_agent(request.actor, params)
+    except InvalidRequest as error:
+        form.refuse(error.message)
+        return None
 
 
 def _status(form: AgentForm) -> int:
@@ -94,6 +101,7 @@ def show(request: PageRequest, agent_id: str) -> HttpResponse:
         "tools": enabled_tools(version.config),
         "asks": asking_tools(version.config),
         "custom": custom_tools(version.config),
+        "skills": named_skills(request.actor, version.config["skills"]),
         "wire": serialise.agent(version),
         "snippet": snippets.run_agent(request, agent_id),
         "recent": sessions.order_by("-created_at")[:8],
@@ -113,11 +121,18 @@ def edit(request: PageRequest, agent_id: str) -> HttpResponse:
         return redirect(f"/agents/{agent_id}")
     if request.method != "POST":
         initial = AgentForm.initial_of(latest.config, latest.version)
-        return _editor(request, latest, AgentForm(initial=initial))
-    form = AgentForm(request.POST)
+        return _editor(request, latest, _form(request, latest, initial=initial))
+    form = _form(request, latest, request.POST)
     if not form.is_valid():
         return _editor(request, latest, form)
     return _save(request, latest, form)
+
+
+def _form(
+    request: PageRequest, latest: AgentVersion, *args: Any, **kwargs: Any
+) -> AgentForm:
+    pinned = latest.config["skills"]
+    return AgentForm(request.actor, *args, pinned=pinned, **kwargs)
 
 
 def _save(request: PageRequest, latest: AgentVersion, form: AgentForm) -> HttpResponse:

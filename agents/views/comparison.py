@@ -32,6 +32,7 @@ def as_lines(config: Mapping[str, Any]) -> list[str]:
         f"model: {model['id']}",
         f"effort: {model['effort']['type']}",
         f"tools: {', '.join(enabled_tools(config)) or 'none'}",
+        *(f"skill: {each['skill_id']} {each['version']}" for each in config["skills"]),
         *(f"metadata: {key} = {text}" for key, text in config["metadata"].items()),
         "system prompt:",
         *(f"  {line}" for line in (config["system"] or "").splitlines()),
@@ -39,8 +40,11 @@ def as_lines(config: Mapping[str, Any]) -> list[str]:
 
 
 def compare(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Line]:
+    return compare_lines(as_lines(old), as_lines(new))
+
+
+def compare_lines(left: list[str], right: list[str]) -> list[Line]:
     """Rows of a side-by-side comparison; long equal stretches are left out."""
-    left, right = as_lines(old), as_lines(new)
     matcher = SequenceMatcher(a=left, b=right, autojunk=False)
     return [
         line

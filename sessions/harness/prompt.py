@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 PLACES = """\
@@ -11,6 +11,18 @@ You work in a sandbox of your own, a Linux machine that you may change as you li
 - /mnt/session/uploads holds files given to you; they cannot be changed there.
 - /mnt/session/outputs is for files that are to be handed back.
 If a tool fails, read what it says and go on from there."""
+
+
+SKILLS = """\
+You have skills: folders of instructions, and of files they speak of, for certain kinds of
+work. Before you do work that a skill is for, read its SKILL.md and follow it; paths in it
+are relative to its folder. Other work needs none of them."""
+
+
+def skill_notes(skills: Iterable[tuple[str, str, str]]) -> list[str]:
+    """Announce skills by name, place and description; the body is read when needed."""
+    lines = [f"- {name} ({path}): {said}" for name, path, said in skills]
+    return [SKILLS, *lines] if lines else []
 
 
 def system_prompt(

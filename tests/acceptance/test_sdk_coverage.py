@@ -14,6 +14,7 @@ REGENERATE = (
     " tests/acceptance/test_sdk_coverage.py"
 )
 TOOLS = [{"type": "agent_toolset_20260401"}]
+SKILL = ("month-end/SKILL.md", b"---\nname: month-end\ndescription: x\n---\n")
 HELLO = {"type": "user.message", "content": [{"type": "text", "text": "Hello"}]}
 
 
@@ -89,6 +90,15 @@ class _Rows:
             "files.list",
             "files.retrieve_metadata",
             "files.upload",
+            "skills.create",
+            "skills.delete",
+            "skills.list",
+            "skills.retrieve",
+            "skills.versions.create",
+            "skills.versions.delete",
+            "skills.versions.download",
+            "skills.versions.list",
+            "skills.versions.retrieve",
             "models.list",
             "models.retrieve",
         ]
@@ -171,6 +181,21 @@ class _Rows:
             return {"file_id": self.site.report}
         file = self._file()
         return {} if verb == "list" else {"file_id": file.id}
+
+    def skills(self, verb):
+        if verb == "create":
+            return {"files": [SKILL], "display_name": "Month end"}
+        skill = self.beta.skills.create(files=[SKILL])
+        return {} if verb == "list" else {"skill_id": skill.id}
+
+    def skills_versions(self, verb):
+        skill = self.beta.skills.create(files=[SKILL])
+        if verb == "create":
+            return {"skill_id": skill.id, "files": [SKILL]}
+        if verb == "list":
+            return {"skill_id": skill.id}
+        self.beta.skills.versions.create(skill.id, files=[SKILL])
+        return {"skill_id": skill.id, "version": skill.latest_version_id}
 
     def models(self, verb):
         return {} if verb == "list" else {"model_id": "opus"}

@@ -454,6 +454,19 @@ async def test_a_sandbox_that_runs_sees_files_come_change_and_go(
 
 
 @pytest.mark.docker
+async def test_a_script_that_is_mounted_can_be_run(
+    docker_provider: Provider, base_image: str, tmp_path: Path
+) -> None:
+    script = tmp_path / "run.sh"
+    script.write_text("#!/bin/sh\necho ran")
+    path = "/workspace/skills/s/run.sh"
+    files = (FileMount(path=path, source=script, executable=True),)
+    sandbox = await docker_provider.provision(spec_of(base_image, files=files))
+    assert text(await bash(sandbox, path)) == "ran"
+    await sandbox.close()
+
+
+@pytest.mark.docker
 async def test_an_upload_cannot_be_changed_in_the_sandbox(
     docker_provider: Provider, base_image: str, tmp_path: Path
 ) -> None:

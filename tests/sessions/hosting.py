@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from asgiref.sync import sync_to_async
 
 from sandbox.fake import FakeProvider
-from sandbox.spec import FileMount, SandboxSpec
+from sandbox.spec import SandboxSpec
 from sessions import actions, keeping
 from sessions.events import Draft, UserInterrupt, UserMessage
 from sessions.harness.anthropic_model import AnthropicModel
@@ -32,11 +32,10 @@ class FakeHands:
         if self.holding is not None:
             await waiting("Waiting for the base image: building")
             await self.holding.wait()
-        files = tuple(FileMount(path=path, source=at) for path, at in opened.files)
         spec = SandboxSpec(
             session_id=opened.session.pk,
             image="base",
-            files=files,
+            files=opened.mounts,
             snapshot=keeping.snapshot_of(opened.session.pk),
             network=policy_for(opened.session, opened.session_hosts),
         )

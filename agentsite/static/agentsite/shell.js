@@ -2,7 +2,7 @@
 
 import { $, $$, isTyping, remembered, singleKeys, toast } from "./dom.js";
 
-const GOES = { h: "/", s: "/sessions", a: "/agents", e: "/environments" };
+const GOES = { h: "/", s: "/sessions", a: "/agents", e: "/environments", k: "/skills" };
 
 function showTheme() {
   const theme = document.documentElement.dataset.theme || "";

@@ -87,4 +87,4 @@ def test_merged_metadata_is_held_to_the_limits():
 
 def test_what_is_unbuilt_is_said_last():
     with pytest.raises(InvalidRequest, match=r"x: unknown field; .*not supported yet$"):
-        resolved(skills=[{"type": "custom"}], x=1)
+        resolved(skills=[{"type": "anthropic"}], x=1)

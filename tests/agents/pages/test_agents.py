@@ -210,7 +210,7 @@ def test_a_tool_can_be_told_to_ask_first(as_alice, aliases, definition):
     assert "Asks first" in as_alice.get(f"/agents/{agent.pk}").content.decode()
 
 
-def test_saving_the_form_keeps_policies_and_custom_tools(as_alice, agent, aliases):
+def test_saving_the_form_keeps_policies_and_custom_tools(owner, agent, aliases):
     custom = {
         "type": "custom",
         "name": "weather",
@@ -224,12 +224,13 @@ def test_saving_the_form_keeps_policies_and_custom_tools(as_alice, agent, aliase
     (row,) = [row for row in CustomTools.of(config["tools"]) if not row.is_blank]
     sent = {**initial, **row.data, "metadata": "", "name": "New", "other_model": "x"}
     form = AgentForm(
+        owner,
         MultiValueDict(
             {
                 key: value if isinstance(value, list) else [value]
                 for key, value in sent.items()
             }
-        )
+        ),
     )
     assert form.is_valid(), form.errors
     assert form.to_update(config).tools[-1].name == "weather"
