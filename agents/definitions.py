@@ -70,7 +70,7 @@ def _checked(config: Config) -> Config:
     return config
 
 
-def enabled_names(config: Config) -> set[str]:
+def enabled_names(config: Mapping[str, Any]) -> set[str]:
     """The built-in tools that an agent may call."""
     return {
         tool["name"]

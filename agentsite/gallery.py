@@ -115,6 +115,16 @@ STORY: list[tuple[str, dict[str, Any]]] = [
     ("agentsite.recovery", {"calls": [{"name": "bash", "outcome": "unknown"}]}),
     ("agentsite.results_trimmed", {"through": 21, "results": 9, "tokens": 41_000}),
     (
+        "agentsite.repository_cloned",
+        {
+            "resource_id": "sesrsc_2",
+            "url": "https://git.example/team/books.git",
+            "mount_path": "/workspace/books",
+            "commit": "ab12cd34" * 5,
+            "seconds": 2.4,
+        },
+    ),
+    (
         "agentsite.outputs_captured",
         {
             "files": [

@@ -37,7 +37,13 @@ from sessions.events import (
     UserInterrupt,
 )
 from sessions.models import Session, SessionResource, Status, Thread
-from sessions.resources import described, find_resource, mount_file, unmount
+from sessions.resources import (
+    described,
+    find_resource,
+    mount_file,
+    mount_repository,
+    unmount,
+)
 
 
 def create_session(
@@ -56,7 +62,7 @@ def create_session(
     """Make a session; with initial events it is born running.
 
     `budget` is in cents; `max_model_requests` holds for each turn. `resources` are
-    `{"file_id", "mount_path"?}`; `overrides` are the fields of `agent_with_overrides`
+    `{"file_id", "mount_path"?}` or `{"url", "checkout"?, "mount_path"?}`; `overrides` are the fields of `agent_with_overrides`
     that were given.
     """
     actor.require(Act.RUN)
@@ -81,7 +87,7 @@ def create_session(
         )
         Thread.objects.create(session=session, agent_snapshot=snapshot)
         for each in resources:
-            mount_file(actor, session, each["file_id"], each.get("mount_path"))
+            _mount(actor, session, each)
         if initial_events:
             inbox.receive(session, initial_events)
     return session
@@ -103,6 +109,18 @@ def _snapshot(
     return definitions.session_agent(agent, {**config, "model": model})
 
 
+def _mount(actor: Actor, session: Session, said: Mapping[str, Any]) -> None:
+    if "url" not in said:
+        mount_file(actor, session, said["file_id"], said.get("mount_path"))
+    else:
+        mount_repository(
+            session,
+            said["url"],
+            checkout=said.get("checkout"),
+            mount_path=said.get("mount_path"),
+        )
+
+
 def add_file(
     actor: Actor, session: Session, file_id: str, mount_path: str | None = None
 ) -> SessionResource:
@@ -121,6 +139,8 @@ def remove_file(actor: Actor, session: Session, resource_id: str) -> None:
     with transaction.atomic():
         session = _locked(session)
         resource = find_resource(session, resource_id)
+        if resource.type != SessionResource.FILE:
+            raise InvalidRequest(f"{resource_id} is a repository, and stays")
         _tell_resources(session, by=actor.name, removed=[described(resource)])
         unmount(resource)  # last: bytes do not come back with a transaction
 

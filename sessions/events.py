@@ -68,6 +68,7 @@ class EventType(StrEnum):
     RECOVERY = "agentsite.recovery"
     RESULTS_TRIMMED = "agentsite.results_trimmed"
     OUTPUTS_CAPTURED = "agentsite.outputs_captured"
+    REPOSITORY_CLONED = "agentsite.repository_cloned"
     RESOURCES_CHANGED = "agentsite.resources_changed"
     SANDBOX_OPENED = "agentsite.sandbox_opened"
     SANDBOX_STOPPED = "agentsite.sandbox_stopped"
@@ -426,6 +427,19 @@ class OutputsCaptured(Payload):
 
 
 @dataclass(frozen=True, kw_only=True)
+class RepositoryCloned(Payload):
+    """A repository is there, or `error` (`type`, `message`) says why it is not."""
+
+    type = EventType.REPOSITORY_CLONED
+    resource_id: str
+    url: str
+    mount_path: str
+    commit: str | None = None
+    error: Mapping[str, Any] | None = None
+    seconds: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class ResourcesChanged(Payload):
     """Somebody changed what is mounted: `{"id", "type", "mount_path", "name"}` each."""
 
@@ -541,6 +555,7 @@ PAYLOADS: dict[EventType, type[Payload]] = {
         SandboxStopped,
         SandboxRemoved,
         OutputsCaptured,
+        RepositoryCloned,
         ResourcesChanged,
         EgressRefused,
         HostAllowed,

@@ -78,6 +78,17 @@ class SessionForm(forms.Form):
         widget=forms.Textarea(attrs={"rows": 8}),
         help_text="What is to be done. Without it the session waits for you.",
     )
+    repository = forms.CharField(
+        required=False,
+        max_length=2048,
+        widget=forms.URLInput(attrs={"placeholder": "https://", "autocomplete": "off"}),
+        help_text="A public one, at any host. It is cloned into /workspace.",
+    )
+    branch = forms.CharField(
+        required=False,
+        max_length=255,
+        widget=forms.TextInput(attrs={"autocomplete": "off", "placeholder": "default"}),
+    )
     uploads = FilesField(
         label="Files",
         required=False,

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import PurePosixPath
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 from agents import files
 from agents.actors import Actor
 from agents.errors import InvalidRequest, NotFound
 from agents.models import File
-from sandbox.spec import UPLOADS
+from sandbox.spec import UPLOADS, WORKSPACE
 from sessions.models import Session, SessionResource
 
+BRANCH = re.compile(r"[^-\s\x00-\x1f\x7f~^:?*\[\\][^\s\x00-\x1f\x7f~^:?*\[\\]{0,254}")
 MOST = 500
 """Resources of one session."""
 
@@ -48,6 +51,73 @@ def mount_file(
     )
 
 
+def mount_repository(
+    session: Session,
+    url: str,
+    *,
+    checkout: Mapping[str, Any] | None = None,
+    mount_path: str | None = None,
+) -> SessionResource:
+    """Name a repository that is cloned when the session begins to work.
+
+    Raises:
+        InvalidRequest: the path is taken.
+    """
+    try:
+        checked_url(url)
+        if checkout and "name" in checkout:
+            checked_branch(checkout["name"])
+    except ValueError as error:
+        raise InvalidRequest(f"repository: {error}") from None
+    path = mount_path or f"{WORKSPACE}/{_repository_name(url)}"
+    _refuse_taken(session, path)
+    return SessionResource.objects.create(
+        session=session,
+        type=SessionResource.REPOSITORY,
+        url=url,
+        checkout=dict(checkout) if checkout else None,
+        mount_path=path,
+    )
+
+
+def checked_url(url: str) -> str:
+    """Return the address of a repository.
+
+    Raises:
+        ValueError: it is no plain https address, or holds a user or a token.
+    """
+    try:
+        parts = urlsplit(url)
+        known = parts.scheme == "https" and parts.hostname and parts.port != 0
+    except ValueError:
+        known = False
+    if not known or not url.isascii() or not url.isprintable() or " " in url:
+        raise ValueError("must be an https:// address of a Git repository")
+    if parts.username is not None or parts.password is not None:
+        raise ValueError("the address must not hold a user or a token")
+    if not parts.path.strip("/") or parts.query or parts.fragment:
+        raise ValueError("the address must end with the path of the repository")
+    return url
+
+
+def checked_branch(name: str) -> str:
+    """Return a name that git can only take for a branch or a tag.
+
+    Raises:
+        ValueError: it is not one.
+    """
+    if not BRANCH.fullmatch(name) or ".." in name:
+        raise ValueError("the name of the branch is none that git allows")
+    return name
+
+
+def _repository_name(url: str) -> str:
+    """The last part of its path, as git names a clone; never a name with a meaning."""
+    last = unquote(urlsplit(url).path.rstrip("/")).rpartition("/")[2]
+    name = re.sub(r"[^A-Za-z0-9._-]", "-", last.removesuffix(".git")).strip(".-")
+    return "repository" if name in {"", "skills"} else name[:100]
+
+
 def _refuse_taken(session: Session, path: str) -> None:
     """One thing per place, and nothing below a file."""
     taken = [*session.resources.values_list("mount_path", flat=True)]
@@ -59,8 +129,8 @@ def _refuse_taken(session: Session, path: str) -> None:
     for other in map(PurePosixPath, taken):
         if other in new.parents or new in other.parents:
             raise InvalidRequest(
-                f"mount_path: {path} and {other} cannot both be there: one is a file,"
-                " and the other lies below it"
+                f"mount_path: {path} and {other} cannot both be there: one lies below"
+                " the other"
             )
 
 

@@ -16,6 +16,7 @@ from sandbox.errors import SandboxError
 from sessions import builds, egress, keeping, lifecycle, liveness
 from sessions.models import Session
 from sessions.outputs import CAPTURE_SECONDS, Outputs
+from sessions.repositories import forget_clones
 from sessions.sandboxes import provider
 
 logger = logging.getLogger(__name__)
@@ -80,6 +81,7 @@ async def _reap(hands: Provider) -> None:
             if alone:
                 await _remove(hands, [session_id])
                 await sync_to_async(keeping.tell_removed)(session_id)
+                await sync_to_async(forget_clones)(session_id)
 
 
 async def _remove(hands: Provider, session_ids: Iterable[str]) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Protocol, TypeVar
 
+from agents.definitions import enabled_names
 from agents.ids import new_id
 from sandbox.base import Sandbox
 from sandbox.errors import OutcomeUnknown, SandboxError, SandboxGone
@@ -42,9 +43,10 @@ from sessions.harness.standing import (
     started,
     unanswered,
 )
-from sessions.models import Thread
-from sessions.opened import MountedSkill, Opened, mounted_files, read_file
+from sessions.models import SessionResource, Thread
+from sessions.opened import Opened, mounted_files, read_file
 from sessions.outputs import CAPTURE_SECONDS, CUT_SECONDS, Outputs
+from sessions.repositories import clone, notes_of, repositories_of
 from sessions.results import bounded, failed, result_of, with_note
 from sessions.shared_sandbox import SharedSandbox
 
@@ -91,10 +93,7 @@ class HostedTurn:
         self.thread_id = thread.pk
         self.child_thread_id = None if thread.is_primary else thread.pk
         self.agent: Mapping[str, Any] = thread.agent_snapshot
-        self.system_notes = (
-            *(f"A file is mounted at {path}." for path, _ in opened.files),
-            *self._skill_notes(opened.skills),
-        )
+        self.system_notes: Sequence[str] = ()
         self._thread = thread
         self._opened = opened
         self._fence = fence
@@ -106,12 +105,40 @@ class HostedTurn:
         self._history = History()
         self.used: dict[str, Usage] = {}
 
-    def _skill_notes(self, skills: Sequence[MountedSkill]) -> list[str]:
-        """Only an agent that can read them hears of skills."""
-        if not self.agent["skills"]:
+    async def prepare(self) -> None:
+        """Have repositories cloned, and know what the system prompt says of the session.
+
+        Only here, at the beginning of a turn: a prompt that changes is read anew.
+        """
+        found = await self._database(repositories_of, self.session_id)
+        if any(each.state != SessionResource.READY for each in found):
+            await self._clone(found)
+            found = await self._database(repositories_of, self.session_id)
+        self.system_notes = (
+            *(f"A file is mounted at {path}." for path, _ in self._opened.files),
+            *notes_of(found),
+            *self._skill_notes(found),
+        )
+
+    async def _clone(self, found: Sequence[SessionResource]) -> None:
+        try:
+            sandbox = await self.sandbox()
+            for each in found:
+                if each.state != SessionResource.READY:
+                    await clone(each, sandbox, self._database, self.emit)
+        except SandboxError as error:
+            # The first call that needs the sandbox says so, to the model too.
+            logger.info("cloning repositories of %s: %s", self.session_id, error)
+
+    def _skill_notes(self, found: Sequence[SessionResource]) -> list[str]:
+        """Only an agent that can read them hears of skills; of clashing names, of both."""
+        if "read" not in enabled_names(self.agent):
             return []
+        own = self._opened.skills if self.agent["skills"] else ()
+        of_repositories = [skill for each in found for skill in each.skills]
         return skill_notes(
-            (each.name, each.manifest, each.description) for each in skills
+            [(each.name, each.manifest, each.description) for each in own],
+            [(s["name"], s["path"], s["description"]) for s in of_repositories],
         )
 
     # The log.
@@ -264,7 +291,7 @@ class HostedTurn:
 
     async def mount_changes(self) -> None:
         """Show a sandbox that runs what was added to it and removed from it."""
-        if self._sandbox.current is None:
+        if not self._sandbox.is_wanted:
             return
         try:
             await self.sandbox()

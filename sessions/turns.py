@@ -90,9 +90,7 @@ class Turns:
     async def _until_interrupted(self) -> Ending:
         if await self._pick_up() or self._interrupted:
             raise _Cut
-        agent = self.turn.agent
-        harness = self._hands.harness(agent)
-        work = asyncio.ensure_future(harness(self.turn, self._hands.model(agent)))
+        work = asyncio.ensure_future(self._work())
         self._step = work
         try:
             return await work
@@ -104,6 +102,12 @@ class Turns:
             raise _Cut from None
         finally:
             self._step = None
+
+    async def _work(self) -> Ending:
+        agent = self.turn.agent
+        await self.turn.prepare()
+        harness = self._hands.harness(agent)
+        return await harness(self.turn, self._hands.model(agent))
 
     async def _hand_back(self, *, cut: bool) -> None:
         """A stop cuts this short, and the turn ends as it was going to."""

@@ -38,6 +38,7 @@ urlpatterns = [
         "sessions/<session_id>/resources/<resource_id>",
         Methods(GET=resources.retrieve, POST=resources.update, DELETE=resources.delete),
     ),
+    path("sessions/<session_id>/repositories", Methods(GET=resources.repositories)),
     path("sessions/<session_id>/threads", Methods(GET=threads.index)),
     path("sessions/<session_id>/threads/<thread_id>", Methods(GET=threads.retrieve)),
     path(

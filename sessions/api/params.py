@@ -18,8 +18,9 @@ from pydantic import (
 
 from agents.http.validation import Params, Unbuilt, UnbuiltParams
 from agents.params import AgentOverrides, Metadata, MetadataPatch, Tools
-from sandbox.spec import HOME, UPLOADS, WORKSPACE
+from sandbox.spec import HOME, SKILLS, UPLOADS, WORKSPACE
 from sessions.resources import MOST as MOST_RESOURCES
+from sessions.resources import checked_branch, checked_url
 
 MAX_INITIAL_EVENTS = 50
 MAX_INITIAL_DOCUMENTS = 100
@@ -296,8 +297,32 @@ class ResourceAdd(FileResource):
         return value
 
 
-class GithubRepository(UnbuiltParams):
+def _in_workspace(path: str) -> str:
+    if not PurePosixPath(path).is_relative_to(WORKSPACE) or path == SKILLS:
+        raise ValueError(f"must be below {WORKSPACE}, and not {SKILLS}")
+    return path
+
+
+class BranchCheckout(Params):
+    type: Literal["branch"]
+    name: Annotated[str, AfterValidator(checked_branch)]
+
+
+class CommitCheckout(Params):
+    type: Literal["commit"]
+    sha: Annotated[str, Field(pattern=r"^[0-9a-f]{7,64}$")]
+
+
+class GithubRepository(Params):
+    """On any host that speaks Git over https."""
+
     type: Literal["github_repository"]
+    url: Annotated[str, Field(max_length=2048), AfterValidator(checked_url)]
+    checkout: (
+        Annotated[BranchCheckout | CommitCheckout, Field(discriminator="type")] | None
+    ) = None
+    mount_path: Annotated[MountPath, AfterValidator(_in_workspace)] | None = None
+    authorization_token: Unbuilt = None
 
 
 class MemoryStore(UnbuiltParams):

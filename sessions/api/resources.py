@@ -15,6 +15,7 @@ from sessions import actions
 from sessions.api import serialise
 from sessions.api.params import ResourceAdd
 from sessions.lookup import find_session
+from sessions.repositories import repositories_of
 from sessions.resources import find_resource
 
 
@@ -54,3 +55,10 @@ def delete(call: Call[Any], session_id: str, resource_id: str) -> dict[str, Any]
 def update(call: Call[Any], session_id: str, resource_id: str) -> NoReturn:
     find_resource(find_session(call.actor, session_id), resource_id)
     raise NotSupportedYet("changing the token of a repository")
+
+
+@endpoint(Act.LOOK)
+def repositories(call: Call[Any], session_id: str) -> dict[str, Any]:
+    """Every repository of a session with what became of its clone."""
+    session = find_session(call.actor, session_id)
+    return {"data": [serialise.repository(row) for row in repositories_of(session.pk)]}

@@ -123,10 +123,30 @@ def resource(row: SessionResource) -> dict[str, Any]:
     return {
         "type": row.type,
         "id": row.id,
-        "file_id": row.file_id,
         "mount_path": row.mount_path,
         "created_at": stamp(row.created_at),
         "updated_at": stamp(row.updated_at),
+        **_of_kind(row),
+    }
+
+
+def _of_kind(row: SessionResource) -> dict[str, Any]:
+    if row.type == SessionResource.FILE:
+        return {"file_id": row.file_id}
+    return {"url": row.url, "checkout": row.checkout}
+
+
+def repository(row: SessionResource) -> dict[str, Any]:
+    """What became of a clone, which the wire has no place for."""
+    return {
+        "type": "repository",
+        "resource_id": row.id,
+        "url": row.url,
+        "mount_path": row.mount_path,
+        "state": row.state or "waiting",
+        "commit": row.commit or None,
+        "error": row.error,
+        "skills": row.skills,
     }
 
 

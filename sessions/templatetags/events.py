@@ -54,6 +54,7 @@ LOOK: Mapping[EventType, tuple[str, str]] = {
     EventType.THREAD_CONTEXT_COMPACTED: ("system", "archive"),
     EventType.RESULTS_TRIMMED: ("system", "archive"),
     EventType.OUTPUTS_CAPTURED: ("system", "download"),
+    EventType.REPOSITORY_CLONED: ("system", "git-compare"),
     EventType.RESOURCES_CHANGED: ("system", "paperclip"),
     EventType.SANDBOX_OPENED: ("system", "box"),
     EventType.SANDBOX_STOPPED: ("system", "box"),

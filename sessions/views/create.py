@@ -47,10 +47,18 @@ def _start(actor: Actor, said: dict[str, Any], form: SessionForm) -> Session:
         agent=agent,
         environment=said["environment"],
         title=said["title"].strip() or None,
-        resources=uploaded,
+        resources=[*uploaded, *_repository(said)],
         initial_events=form.drafts(actor),
         budget=form.cents(),
     )
+
+
+def _repository(said: dict[str, Any]) -> list[dict[str, Any]]:
+    url, branch = said["repository"].strip(), said["branch"].strip()
+    if not url:
+        return []
+    checkout = {"checkout": {"type": "branch", "name": branch}} if branch else {}
+    return [{"url": url, **checkout}]
 
 
 def _upload(actor: Actor, sent: Any) -> dict[str, str]:

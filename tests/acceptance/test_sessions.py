@@ -165,7 +165,6 @@ def test_initial_events_are_checked_all_or_nothing(client, new):
     [
         {"vault_ids": ["vlt_1"]},
         {"resources": [{"type": "memory_store", "memory_store_id": "memstore_1"}]},
-        {"resources": [{"type": "github_repository", "url": "https://github.com/a/b"}]},
     ],
 )
 def test_what_is_not_built_starts_no_session(new, more):

@@ -84,6 +84,11 @@ SAMPLES = {
         "scope": "session",
         "by": "alice",
     },
+    "agentsite.repository_cloned": {
+        "resource_id": "sesrsc_1",
+        "url": "https://git.example/books.git",
+        "mount_path": "/workspace/books",
+    },
     "agentsite.unknown": {"stored_type": "agent.from_the_future"},
     "agentsite.waiting": {"reason": "Waiting for the base image"},
     "session.thread_status_running": {"session_thread_id": "t", "agent_name": "a"},
