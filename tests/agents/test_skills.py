@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from agents import actions as agent_actions
-from agents import definitions, skills
+from agents import skills
 from agents.actors import Actor
 from agents.bundles import Part, read_bundle
+from agents.environment_config import resolve_environment
 from agents.errors import Conflict, Forbidden, InvalidRequest, NotFound
 from agents.http.validation import validate
 from agents.models import Environment, SkillVersion
@@ -25,7 +26,7 @@ def actor(workspace):
 @pytest.fixture
 def environment(workspace):
     return Environment.objects.create(
-        workspace=workspace, name="e", config=definitions.resolve_environment()
+        workspace=workspace, name="e", config=resolve_environment()
     )
 
 
