@@ -67,10 +67,10 @@ class SharedSandbox:
         """The one that is open; none where no tool was called yet."""
         return self._sandbox
 
-    @property
-    def is_wanted(self) -> bool:
-        """Whether one is open, or is just being opened."""
-        return self._sandbox is not None or self._opening.locked()
+    async def is_open(self) -> bool:
+        """Say whether one is open, once it is clear what becomes of an opening."""
+        async with self._opening:
+            return self._sandbox is not None
 
     async def open(self, emit: Emit, files: Files) -> Sandbox:
         """Return it with these files, telling in the log what it waits for.

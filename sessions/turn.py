@@ -291,7 +291,7 @@ class HostedTurn:
 
     async def mount_changes(self) -> None:
         """Show a sandbox that runs what was added to it and removed from it."""
-        if not self._sandbox.is_wanted:
+        if not await self._sandbox.is_open():
             return
         try:
             await self.sandbox()
