@@ -28,7 +28,7 @@ def test_what_is_handed_back_appears_by_itself_and_can_be_looked_at(
     page = open_page(path, width=width, theme=theme)
     message = script({"tools": [bash(MAKE)]}, {"say": "Done."})
     page.locator("#composer textarea").fill(message)
-    page.locator("#composer button").click()
+    page.get_by_role("button", name="Send", exact=True).click()
     is_idle(page)
     row = page.locator("[data-type='agentsite.outputs_captured']")
     expect(row).to_contain_text("report/books.csv")

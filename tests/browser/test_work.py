@@ -45,7 +45,7 @@ def tool(page, words):
 
 def test_from_nothing_to_a_finished_job(page):
     page.goto("/agents/new")
-    page.get_by_role("textbox", name="Name").fill("Fixer of sums")
+    page.locator("#id_name").fill("Fixer of sums")
     page.get_by_label(re.compile("^System prompt")).fill("You mend sums.")
     page.get_by_role("button", name="Create agent").click()
     expect(page.get_by_role("heading", name="Fixer of sums")).to_be_visible()
@@ -97,7 +97,7 @@ def test_stopping_ends_a_hanging_command_and_what_was_queued_goes_on(open_page, 
     page.get_by_label("Message the agent").fill("And then this.")
     page.keyboard.press("Enter")
     queued = page.locator("[data-queued]")
-    expect(queued).to_contain_text("Queued.")
+    expect(queued).to_contain_text("Queued")
     expect(page.get_by_label("Message the agent")).to_have_value("")
     picture(page, "queued")
     page.keyboard.press("Shift+Escape")

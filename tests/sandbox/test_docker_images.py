@@ -61,6 +61,9 @@ class Heard:
 class Sink:
     def take(self, record: object) -> None: ...
 
+    def is_full(self) -> bool:
+        return False
+
 
 @pytest.fixture(scope="module")
 def api() -> Iterator[APIClient]:

@@ -78,7 +78,7 @@ export class Inspector {
   async #load() {
     if (this.loaded) return;
     this.loaded = true;
-    const response = await fetch($("[data-source]", this.root).dataset.source);
+    const response = await fetch($("[data-name=raw]", this.root).dataset.source);
     const { events } = await response.json();
     $("#raw").append(...events.map((each) => rawRow(each.number, each.json.type, each.json)));
   }
