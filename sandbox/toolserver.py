@@ -635,6 +635,13 @@ def end_everything() -> None:
         os.kill(-1, signal.SIGKILL)
 
 
+async def all_reaped(seconds: float = 5) -> None:
+    """Wait for PID 1 to reap what was killed: until then it counts as a process."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline and not {1, os.getpid()} >= {*processes()}:
+        await asyncio.sleep(0.01)
+
+
 class Child:
     """A process started here, awaited without a thread."""
 
@@ -908,6 +915,7 @@ class Bash:
     async def restart(self) -> None:
         self.shell.kill()
         end_everything()
+        await all_reaped()
         (self.folder / "state").unlink(missing_ok=True)
 
     async def command(

@@ -70,11 +70,12 @@ def test_an_agent_works_and_its_files_outlive_the_sandbox(boxed, session):
 
 def test_no_network_but_the_proxy(boxed, session):
     ask = (
-        "curl -sS -m 5 http://169.254.169.254/; tail -n +3 /proc/net/dev | cut -d: -f1"
+        "tail -n +3 /proc/net/dev | cut -d: -f1; curl -sS -m 5 http://169.254.169.254/"
     )
     [said] = run(boxed, session.id, ask)
     assert "link-local, where clouds keep metadata" in said
-    assert said.split()[-1] == "lo"
+    interfaces, _, _ = said.partition("Egress")
+    assert interfaces.split() == ["lo"]
 
 
 def test_a_call_outlives_a_killed_worker_and_is_collected(boxed, client, session):

@@ -25,7 +25,7 @@ def test_an_upload_is_read_only_and_what_is_handed_back_can_be_downloaded(
                     "tools": [
                         bash(
                             f"cd /mnt/session/outputs && sed s/Nov/Dec/ {path} > next.csv"
-                            " && ln -s /etc/shadow trick && truncate -s 2T huge"
+                            " && ln -s /etc/shadow trick && truncate -s 900M huge"
                         )
                     ]
                 },
