@@ -638,7 +638,7 @@ def end_everything() -> None:
 async def all_reaped(seconds: float = 5) -> None:
     """Wait for PID 1 to reap what was killed: until then it counts as a process."""
     deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline and not {1, os.getpid()} >= {*processes()}:
+    while time.monotonic() < deadline and not {1, os.getpid()} >= {*processes()}:  # noqa: ASYNC110 - no event tells
         await asyncio.sleep(0.01)
 
 
