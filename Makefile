@@ -49,7 +49,7 @@ bench: dev ## Measure; prints a table
 	$(PYTHON) -m bench
 
 soak: dev ## Run the long and heavy tests
-	$(PYTHON) -m pytest -m soak
+	$(PYTHON) -m pytest -m soak -o timeout=3600
 
 lock: ## Write both lock files anew
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes pyproject.toml -o requirements.lock

