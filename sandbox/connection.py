@@ -37,7 +37,8 @@ class Connection:
     async def ask(self, op: str, *, seconds: float, **fields: Any) -> Answer:
         """Return the answer, or raise NotSent, Lost or TimeoutError."""
         answer = await self.send(op, **fields)
-        return await asyncio.wait_for(answer, seconds)
+        async with asyncio.timeout(seconds):
+            return await answer
 
     async def send(self, op: str, **fields: Any) -> asyncio.Future[Answer]:
         writer = await self._connected()
@@ -49,7 +50,8 @@ class Connection:
         request = {"id": number, "op": op, **fields}
         try:
             writer.write(json.dumps(request).encode() + b"\n")
-            await asyncio.wait_for(writer.drain(), CONNECT_SECONDS)
+            async with asyncio.timeout(CONNECT_SECONDS):
+                await writer.drain()
         except (OSError, TimeoutError) as error:
             self.drop()
             raise Lost(str(error)) from error
@@ -60,9 +62,8 @@ class Connection:
             if self._writer:
                 return self._writer
             try:
-                reader, writer = await asyncio.wait_for(
-                    connect(self.path), CONNECT_SECONDS
-                )
+                async with asyncio.timeout(CONNECT_SECONDS):
+                    reader, writer = await connect(self.path)
             except (OSError, TimeoutError) as error:
                 raise NotSent(str(error)) from error
             self._writer = writer

@@ -178,7 +178,8 @@ class Work:
     async def _any_news(self, standing: Standing) -> None:
         seconds = LOOK_SECONDS if standing.has_children else None
         try:
-            await asyncio.wait_for(self._news.wait(), seconds)
+            async with asyncio.timeout(seconds):
+                await self._news.wait()
         except TimeoutError:
             pass
 

@@ -76,7 +76,8 @@ class Child:
                 pause = FIRST_PAUSE
             self._tell(f"{_ending(code)}; it starts again in {pause:.2g} s")
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._stopping.wait(), pause)
+                async with asyncio.timeout(pause):
+                    await self._stopping.wait()
             pause = min(pause * 2, LONGEST_PAUSE)
 
     async def stop(self) -> None:
@@ -89,7 +90,8 @@ class Child:
         with contextlib.suppress(ProcessLookupError):
             process.terminate()
         try:
-            await asyncio.wait_for(process.wait(), self.command.grace)
+            async with asyncio.timeout(self.command.grace):
+                await process.wait()
         except TimeoutError:
             self._tell(f"did not end within {self.command.grace:g} s and is killed")
             _signal_group(process.pid, signal.SIGKILL)

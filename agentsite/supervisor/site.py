@@ -240,7 +240,8 @@ class Site:
         command = roles.one_shot("stop", "stop_sandboxes", user=self.user)
         child = Child(replace(command, grace=1.0), show, self._leftovers)
         try:
-            await asyncio.wait_for(child.run_once(), STOP_SANDBOXES_SECONDS)
+            async with asyncio.timeout(STOP_SANDBOXES_SECONDS):
+                await child.run_once()
         except TimeoutError:
             say("Warning: the engine did not end every sandbox in time.")
 

@@ -111,7 +111,8 @@ class Publisher:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._send_due(), CLOSING)
+            async with asyncio.timeout(CLOSING):
+                await self._send_due()
         await self._channel.close()
 
     def publish_delta(

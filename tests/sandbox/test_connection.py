@@ -6,7 +6,7 @@ import asyncio
 import gc
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,8 @@ ORIGIN = Origin(provider="docker", files=Files.RUNNING)
 async def liar(folder: Path, answering: Answering) -> AsyncIterator[SocketSandbox]:
     """A sandbox whose tool server answers as it likes; None ends the connection."""
 
+    serving: set[asyncio.Task[None]] = set()
+
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while line := await reader.readline():
             answer = answering(json.loads(line))
@@ -33,14 +35,20 @@ async def liar(folder: Path, answering: Answering) -> AsyncIterator[SocketSandbo
                 break
             writer.write(answer)
         writer.close()
+        with suppress(OSError):
+            await writer.wait_closed()
 
-    server = await asyncio.start_unix_server(serve, folder / "s")
+    def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        serving.add(asyncio.create_task(serve(reader, writer)))
+
+    server = await asyncio.start_unix_server(accept, folder / "s")
     sandbox = SocketSandbox("sesn_1", folder / "s", Limits(), ORIGIN)
     try:
         yield sandbox
     finally:
         await sandbox.close()
         server.close()
+        await asyncio.gather(*serving, return_exceptions=True)
 
 
 def answer(request: dict[str, Any], **fields: Any) -> bytes:
@@ -53,6 +61,20 @@ def text(value: Any) -> dict[str, Any]:
         "is_error": False,
         "seconds": 0,
     }
+
+
+async def test_a_stop_that_comes_with_the_answer_is_not_lost(tmp_path: Path) -> None:
+    class Answered(connection.Connection):
+        async def send(self, op: str, **fields: Any) -> asyncio.Future[Any]:
+            return arrived
+
+    arrived: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+    asking = asyncio.create_task(Answered(tmp_path).ask("ping", seconds=5))
+    await asyncio.sleep(0)
+    arrived.set_result({})
+    asking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asking
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,8 @@ from sessions.harness.model import ModelFailed, Reply, Usage
 
 async def within(awaitable):
     """Fail instead of hanging."""
-    return await asyncio.wait_for(awaitable, 10)
+    async with asyncio.timeout(10):
+        return await awaitable
 
 
 def types(turn) -> list[str]:
