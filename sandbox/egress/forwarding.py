@@ -55,7 +55,7 @@ class Forwarding:
             sending = asyncio.create_task(self.send_body(body))
             try:
                 switched = await self.receive()
-            except (OSError, h11.ProtocolError):
+            except (OSError, h11.ProtocolError, Refused):
                 raise_refusal(sending)
                 raise
             finally:
@@ -96,7 +96,7 @@ class Forwarding:
     async def receive(self) -> bool:
         """Pass the response; tell whether both sides left HTTP."""
         while True:
-            event = await self.far.next_event()
+            event = await self.answered()
             if isinstance(event, h11.InformationalResponse):
                 await self.near.send(backward(self.passage.head(event)))
                 if event.status_code == 101:
@@ -112,6 +112,17 @@ class Forwarding:
                 return False
             else:
                 raise ConnectionResetError("the server left before its answer ended")
+
+    async def answered(self) -> object:
+        """Return what comes next of the answer.
+
+        What h11 says of a malformed one repeats it, secrets included: nobody hears it.
+        """
+        try:
+            return await self.far.next_event()
+        except h11.RemoteProtocolError:
+            reason = "its answer is malformed, or was cut off"
+            raise Refused(502, reason, kind="failed", rule="broken_off") from None
 
     async def send_down(self, data: bytes) -> None:
         if data:

@@ -8,7 +8,7 @@ import gzip
 import json
 import ssl
 import zlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -37,6 +37,7 @@ TOKEN = BoundCredential(
     name="git token", placeholder=HELD, value=SECRET, hosts=(GIT, API)
 )
 
+Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 Answer = Callable[[h11.Request, bytes], tuple[list[tuple[str, str]], list[bytes]]]
 
 
@@ -328,6 +329,39 @@ async def test_an_answer_that_cannot_be_read_does_not_pass(
     upstream.answer = lambda *_: ([("Content-Encoding", "br")], [b"?"])
     status, _, body = await box.ask(GIT, ("Authorization", HELD))
     assert (status, b"encoded as br" in body) == (502, True)
+
+
+@pytest.mark.parametrize("answer", ["HTTP/1.1 200 OK\r\nX-Echo : {}", "{} OK"])
+async def test_a_malformed_answer_does_not_bring_it_back(
+    box: Sandboxed, certificate: Path, answer: str
+) -> None:
+    async def odd(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode()
+        assert SECRET in head
+        writer.write(answer.format(SECRET).encode() + b"\r\n\r\n")
+
+    async with served(box, odd, certificate):
+        status, _, body = await box.ask(GIT, ("Authorization", HELD))
+    assert (status, b"its answer is malformed" in body) == (502, True)
+    assert SECRET.encode() not in body
+    [record] = box.records
+    assert (record.verdict, record.rule) == ("failed", "broken_off")
+    assert SECRET not in record.reason
+
+
+@asynccontextmanager
+async def served(
+    box: Sandboxed, handler: Handler, certificate: Path
+) -> AsyncIterator[None]:
+    """Have somebody else answer behind TLS."""
+    context = server_context(certificate)
+    listening = await asyncio.start_server(handler, "127.0.0.1", ssl=context)
+    box.upstream.port = listening.sockets[0].getsockname()[1]
+    await box.open(TOKEN)
+    try:
+        yield
+    finally:
+        listening.close()
 
 
 async def test_pieces_of_an_answer_are_not_asked_for(
