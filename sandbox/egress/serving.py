@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from abc import ABC, abstractmethod
@@ -151,7 +152,11 @@ class Serving(ABC):
         """Pass one request; tell whether the connection can go on. Raises Refused."""
 
     async def run(self) -> None:
-        """Serve requests until either side has enough."""
+        """Serve requests until either side has enough, or leaves in the middle."""
+        with contextlib.suppress(OSError, TimeoutError, h11.LocalProtocolError):
+            await self.serve()
+
+    async def serve(self) -> None:
         try:
             while request := await self.next_request():
                 if not await self.served(request):
@@ -160,8 +165,6 @@ class Serving(ABC):
         except h11.RemoteProtocolError as error:
             status = error.error_status_hint
             await self.answer(status, f"The request is malformed: {error}.")
-        except (OSError, TimeoutError, h11.LocalProtocolError):
-            pass  # one of the two left in the middle
 
     async def next_request(self) -> h11.Request | None:
         async with asyncio.timeout(HEADER_SECONDS):
