@@ -64,8 +64,14 @@ def host_agrees(request: h11.Request, target: Target, default_port: int) -> bool
 
 
 def forwarded(headers: Headers, *, upgrade: bytes | None) -> Headers:
-    """Return headers without those of this hop; an upgrade is asked for again."""
+    """Return headers without those of this hop; an upgrade is asked for again.
+
+    Of two lengths only one goes on: a server that believes the other would read a
+    request inside the body, which nobody judged.
+    """
     dropped = ONE_HOP | listed(headers)
+    if any(name.lower() == b"transfer-encoding" for name, _ in headers):
+        dropped |= {b"content-length"}
     kept = [
         (name, value)
         for name, value in headers
@@ -74,6 +80,13 @@ def forwarded(headers: Headers, *, upgrade: bytes | None) -> Headers:
     if upgrade:
         kept += [(b"Connection", b"Upgrade"), (b"Upgrade", upgrade)]
     return kept
+
+
+def with_host(headers: Headers, target: Target) -> Headers:
+    """Return headers that name the host: HTTP/1.0 need not, and 1.1 goes on."""
+    if any(name.lower() == b"host" for name, _ in headers):
+        return headers
+    return [(b"Host", str(target).encode()), *headers]
 
 
 def listed(headers: Headers) -> frozenset[bytes]:

@@ -154,8 +154,7 @@ def onward(request: h11.Request) -> h11.Request:
     target, path = messages.plain_target(request)
     upgrade = messages.upgrade_of(request.headers)
     headers = messages.forwarded(messages.raw(request), upgrade=upgrade)
-    if not any(name.lower() == b"host" for name, _ in headers):
-        headers.append((b"Host", str(target).encode()))
     if not upgrade:
         headers.append((b"Connection", b"close"))
+    headers = messages.with_host(headers, target)
     return h11.Request(method=request.method, target=path, headers=headers)

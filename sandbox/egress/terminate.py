@@ -77,7 +77,7 @@ class Terminated(Serving):
         exchange.rule, exchange.reason = verdict.rule, verdict.reason
         refuse_leaks(self.way.credentials, request, self.target, encrypted=True)
         swap = Swap(self.way.credentials.of(self.target.host))
-        head = onward(request, swap)
+        head = onward(request, self.target, swap)
         exchange.credentials = swap.used
         head, body = await self.with_body(head, swap)
         far = await self.connected()
@@ -241,7 +241,7 @@ class Inflating:
                 self._inflate = zlib.decompressobj(ANY_FORMAT)
 
 
-def onward(request: h11.Request, swap: Swap) -> h11.Request:
+def onward(request: h11.Request, target: Target, swap: Swap) -> h11.Request:
     """Return the request as its server should see it, secrets put in."""
     upgrade = messages.upgrade_of(request.headers)
     headers = swap.headers(messages.forwarded(messages.raw(request), upgrade=upgrade))
@@ -250,6 +250,7 @@ def onward(request: h11.Request, swap: Swap) -> h11.Request:
         headers.append((b"Accept-Encoding", b"identity"))
     if swap.used:  # pieces of an answer would be pieces of a secret
         headers = without(headers, b"range", b"if-range")
+    headers = messages.with_host(headers, target)
     return h11.Request(method=request.method, target=request.target, headers=headers)
 
 

@@ -458,6 +458,17 @@ async def test_a_host_header_inside_names_the_tunnel_s_host(box: Sandboxed) -> N
     peer.close()
 
 
+async def test_a_client_of_http_1_0_names_no_host_and_is_served(
+    box: Sandboxed, upstream: Upstream
+) -> None:
+    peer = await box.tunnel(GIT)
+    peer.writer.write(f"GET / HTTP/1.0\r\nX-Token: {HELD}\r\n\r\n".encode())
+    assert b" 200 " in await peer.reader.readline()
+    assert upstream.header("x-token") == SECRET
+    assert upstream.header("host") == f"{GIT}:{upstream.port}"
+    peer.close()
+
+
 async def test_without_credentials_nothing_is_looked_into(
     box: Sandboxed, upstream: Upstream, certificate: Path
 ) -> None:

@@ -193,6 +193,25 @@ async def test_a_body_is_streamed_both_ways(egress: Egress) -> None:
         writer.close()
 
 
+async def test_of_two_lengths_only_one_goes_on(egress: Egress) -> None:
+    seen = asyncio.Queue[bytes]()
+
+    async def keeping(
+        reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        seen.put_nowait(await reader.readuntil(b"\r\n\r\n"))
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+
+    async with upstream(keeping) as port:
+        await egress.allow(port)
+        both = ("Content-Length: 4", "Transfer-Encoding: chunked", "Connection: close")
+        body = b"23\r\nGET /smuggled HTTP/1.1\r\nHost: b\r\n\r\n0\r\n\r\n"
+        await egress.whole(get(port, *both) + body)
+    head = (await seen.get()).lower()
+    assert b"transfer-encoding: chunked" in head
+    assert b"content-length" not in head
+
+
 async def test_a_client_that_expects_100_waits_for_the_server(egress: Egress) -> None:
     async def careful(
         reader: asyncio.StreamReader, writer: asyncio.StreamWriter
