@@ -183,7 +183,7 @@ class Guarded(Passage):
 
     def head(self, response: Head) -> Head:
         headers = [
-            (name, self._scrubber.whole(value))
+            (self._scrubber.whole(name), self._scrubber.whole(value))
             for name, value in messages.raw(response)
         ]
         if not self._scrubber.is_idle and self._has_body(response):

@@ -331,6 +331,27 @@ async def test_an_answer_that_cannot_be_read_does_not_pass(
     assert (status, b"encoded as br" in body) == (502, True)
 
 
+async def test_a_name_of_a_header_does_not_bring_it_back(
+    box: Sandboxed, certificate: Path
+) -> None:
+    value = "sk-in-the-name-of-a-header"
+    token = BoundCredential(**{**asdict(TOKEN), "value": value})
+
+    async def naming(
+        reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        head = f"HTTP/1.1 200 OK\r\n{value}: 1\r\nContent-Length: 0\r\n\r\n"
+        writer.write(head.encode())
+
+    async with served(box, naming, certificate):
+        await box.open(token)
+        status, headers, _ = await box.ask(GIT, ("Authorization", HELD))
+    assert status == 200
+    assert HELD[: len(value)].lower().encode() in headers
+    assert value.encode() not in headers
+
+
 @pytest.mark.parametrize("answer", ["HTTP/1.1 200 OK\r\nX-Echo : {}", "{} OK"])
 async def test_a_malformed_answer_does_not_bring_it_back(
     box: Sandboxed, certificate: Path, answer: str
@@ -394,6 +415,28 @@ async def test_a_placeholder_for_another_host_is_held_back(
     [record] = box.records
     assert (record.verdict, record.rule) == ("refused", "placeholder")
     assert all(HELD.encode() not in body for _, body in upstream.seen)
+
+
+async def test_a_placeholder_does_not_leave_behind_a_body(
+    box: Sandboxed, certificate: Path
+) -> None:
+    seen = asyncio.Queue[bytes]()
+
+    async def keeping(
+        reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        seen.put_nowait(await reader.readuntil(b"\r\n\r\n"))
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+
+    async with served(box, keeping, certificate):
+        peer = await box.tunnel(OTHER)
+        head = f"POST / HTTP/1.1\r\nHost: {OTHER}:{box.upstream.port}\r\n"
+        chunked = "Transfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n"
+        peer.writer.write(f"{head}{chunked}X-Trailer: {HELD}\r\n\r\n".encode())
+        assert b" 200 " in await peer.reader.readline()
+        peer.close()
+    assert HELD.encode() not in await seen.get()
 
 
 async def test_a_placeholder_leaves_unencrypted_for_nobody(box: Sandboxed) -> None:
