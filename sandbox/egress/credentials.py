@@ -9,7 +9,7 @@ import json
 import re
 import secrets
 import string
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 from urllib.parse import quote
@@ -168,8 +168,14 @@ class Swap:
             placeholder = one.placeholder.encode()
             if placeholder in data:
                 data = data.replace(placeholder, one.value.encode())
-                self.used += [one.name] if one.name not in self.used else []
+                self.note({placeholder})
         return data
+
+    def note(self, placeholders: Collection[bytes]) -> None:
+        """Take down which credentials were put in."""
+        for one in self._bound:
+            if one.placeholder.encode() in placeholders and one.name not in self.used:
+                self.used.append(one.name)
 
     def _mask(self, real: bytes, placeholder: bytes) -> None:
         """Stand the placeholder for it, in just its length: framing stays true."""
@@ -206,6 +212,7 @@ class Scrubber:
         # Longest first: a short secret may be part of a long one.
         self._masks = dict(sorted(masks.items(), key=lambda one: -len(one[0])))
         self._held = b""
+        self.found: set[bytes] = set()
 
     @property
     def is_idle(self) -> bool:
@@ -213,7 +220,9 @@ class Scrubber:
 
     def whole(self, data: bytes) -> bytes:
         for real, mask in self._masks.items():
-            data = data.replace(real, mask)
+            if real in data:
+                self.found.add(real)
+                data = data.replace(real, mask)
         return data
 
     def feed(self, data: bytes) -> bytes:

@@ -171,12 +171,15 @@ class Guarded(Passage):
     def __init__(self, watched: Watched, swap: Swap, head: h11.Request) -> None:
         self._watched = watched
         self._scrubber = swap.scrubber()
+        self._swap = swap
         self._filling = Scrubber(filled(swap, head))
         self._method = head.method
         self._inflating: Inflating | None = None
 
     def up(self, data: bytes) -> bytes:
-        return self._filling.feed(self._watched.up(data))
+        passed = self._filling.feed(self._watched.up(data))
+        self._swap.note(self._filling.found)
+        return passed
 
     def up_ended(self) -> bytes:
         return self._filling.flush()

@@ -464,6 +464,7 @@ async def test_a_body_is_changed_only_where_the_credential_says_so(
         await box.ask(GIT, ("X-Token", HELD), method="POST", **sent)
         assert upstream.seen[-1][1] == f"token={SECRET}&x=1".encode()
         assert upstream.header("x-token") == HELD
+        assert box.records[-1].credentials == ("git token",)
 
 
 async def test_a_rotated_token_is_used_at_once(
