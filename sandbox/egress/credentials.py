@@ -43,7 +43,8 @@ def as_json(credentials: Iterable[BoundCredential]) -> list[dict[str, Any]]:
 def from_json(fields: Iterable[Mapping[str, Any]]) -> tuple[BoundCredential, ...]:
     """Read credentials back. Raises ValueError, in which no secret is told."""
     read = tuple(
-        BoundCredential(**{**one, "hosts": tuple(one["hosts"])}) for one in fields
+        BoundCredential(**{**one, "hosts": tuple(map(checked_pattern, one["hosts"]))})
+        for one in fields
     )
     for credential in read:
         _check(credential)
@@ -51,8 +52,6 @@ def from_json(fields: Iterable[Mapping[str, Any]]) -> tuple[BoundCredential, ...
 
 
 def _check(credential: BoundCredential) -> None:
-    for host in credential.hosts:
-        checked_pattern(host)
     for text in (credential.value, credential.placeholder):
         if not text.isascii() or not text.isprintable():
             raise ValueError(

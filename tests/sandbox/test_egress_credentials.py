@@ -600,6 +600,11 @@ async def test_a_proxy_that_is_started_again_knows_its_secrets_or_none(
         await client.close("sesn_1")
 
 
+def test_a_host_of_a_credential_is_kept_in_its_plain_form() -> None:
+    [token] = from_json([{**asdict(TOKEN), "hosts": ["API.Git.Example."]}])
+    assert token.hosts == (API,)
+
+
 @pytest.mark.parametrize(
     ("field", "value"),
     [("value", "with\nnewline"), ("value", "short"), ("hosts", ["https://a"])],
