@@ -139,7 +139,10 @@ class Forwarding:
         for piece in self.passage.down(down):
             near.writer.write(piece)
             self.traffic.down += len(piece)
-        await splice(near, far, self.traffic, down=self.passage.down)
+        passage = self.passage
+        await splice(
+            near, far, self.traffic, down=passage.down, down_ended=passage.down_ended
+        )
 
     def count(self, *, up: int = 0, down: int = 0) -> None:
         self.traffic.up += up

@@ -45,14 +45,26 @@ def as_it_is(data: bytes) -> Iterable[bytes]:
     yield data
 
 
+def nothing() -> bytes:
+    return b""
+
+
 async def splice(
-    near: Peer, far: Peer, traffic: Traffic, *, down: Rewrite = as_it_is
+    near: Peer,
+    far: Peer,
+    traffic: Traffic,
+    *,
+    down: Rewrite = as_it_is,
+    down_ended: Callable[[], bytes] = nothing,
 ) -> None:
-    """Pass bytes both ways until both ends are done, or nothing came for long."""
+    """Pass bytes both ways until both ends are done, or nothing came for long.
+
+    `down_ended` has what `down` still holds when no more comes.
+    """
     try:
         async with asyncio.timeout(IDLE_SECONDS) as idle, asyncio.TaskGroup() as group:
             group.create_task(upward(near, far, traffic, idle))
-            group.create_task(downward(near, far, traffic, idle, down))
+            group.create_task(downward(near, far, traffic, idle, down, down_ended))
     except* (OSError, TimeoutError):
         pass  # one end left: so does the other
 
@@ -67,12 +79,18 @@ async def upward(
 
 
 async def downward(
-    near: Peer, far: Peer, traffic: Traffic, idle: asyncio.Timeout, down: Rewrite
+    near: Peer,
+    far: Peer,
+    traffic: Traffic,
+    idle: asyncio.Timeout,
+    down: Rewrite,
+    down_ended: Callable[[], bytes],
 ) -> None:
     while data := await far.reader.read(CHUNK):
         traffic.down += len(data)
         for piece in down(data):
             await send(near, piece, idle)
+    await send(near, down_ended(), idle)
     end(near)
 
 
@@ -96,5 +114,8 @@ async def part(peer: Peer) -> None:
 
 
 def end(peer: Peer) -> None:
+    """Say that no more comes. TLS has no way to say so and go on listening."""
     if peer.writer.can_write_eof():
         peer.writer.write_eof()
+    else:
+        peer.close()

@@ -370,6 +370,30 @@ async def test_a_malformed_answer_does_not_bring_it_back(
     assert SECRET not in record.reason
 
 
+async def test_a_websocket_to_a_host_of_a_credential_ends_whole(
+    box: Sandboxed, certificate: Path
+) -> None:
+    async def switching(
+        reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        reply = "HTTP/1.1 101 Switching\r\nConnection: Upgrade\r\nUpgrade: websocket"
+        # What it ends with may be how a secret begins, and waits for more.
+        writer.write(f"{reply}\r\n\r\nit is {SECRET}, or {SECRET[:6]}".encode())
+        writer.close()
+
+    async with served(box, switching, certificate):
+        peer = await box.tunnel(GIT)
+        head = f"GET / HTTP/1.1\r\nHost: {GIT}:{box.upstream.port}\r\n"
+        asked = "Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
+        peer.writer.write((head + asked).encode())
+        assert b"101" in await peer.reader.readuntil(b"\r\n\r\n")
+        async with asyncio.timeout(20):
+            said = await peer.reader.read(-1)
+        assert said == f"it is {HELD}, or {SECRET[:6]}".encode()
+        peer.close()
+
+
 @asynccontextmanager
 async def served(
     box: Sandboxed, handler: Handler, certificate: Path
