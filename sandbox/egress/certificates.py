@@ -33,6 +33,9 @@ SKEW = timedelta(days=1)
 AUTHORITY_LIFE = timedelta(days=3650)
 LEAF_LIFE = timedelta(days=90)
 LEAF_RENEWED = timedelta(days=30)
+MOST_LEAVES = 256
+"""Kept of one session: a sandbox can name hosts without end, and each takes 20 kB."""
+
 ALPN = ["http/1.1"]
 JAVA_PASSWORD = b"changeit"  # nothing secret: Java wants one
 PEM_BLOCK = re.compile(
@@ -83,6 +86,8 @@ class Authority:
         made, context = self._contexts.get(host, (None, None))
         if made is None or context is None or made + LEAF_RENEWED < datetime.now(UTC):
             context = self._server_context(host)
+            if len(self._contexts) >= MOST_LEAVES:
+                del self._contexts[next(iter(self._contexts))]  # the oldest
             self._contexts[host] = (datetime.now(UTC), context)
         return context
 

@@ -15,6 +15,8 @@ from sandbox.egress.serving import Exchange, HttpEnd, Refused, Serving, Way, acc
 from sandbox.egress.splice import Peer, part, splice
 from sandbox.egress.terminate import Terminated, Watched, refuse_leaks
 
+MOST_DISTRUSTING = 256
+
 
 class Proxying(Serving):
     """A connection to the proxy: CONNECT, and plain http."""
@@ -136,6 +138,8 @@ class Proxying(Serving):
         ).run()
 
     def distrusted(self, exchange: Exchange, error: Exception) -> None:
+        if len(self.way.distrusting) >= MOST_DISTRUSTING:
+            self.way.distrusting.clear()  # each tells again at its next try
         self.way.distrusting.add(exchange.target.host)
         reason = f"the client ended the handshake: {type(error).__name__}"
         exchange.fail(

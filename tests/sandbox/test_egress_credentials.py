@@ -18,7 +18,8 @@ import h11
 import pytest
 import pytest_asyncio
 
-from sandbox.egress import resolve, tls
+from sandbox.egress import certificates, resolve, tls
+from sandbox.egress.certificates import Authority, new_seal_key
 from sandbox.egress.client import EgressClient
 from sandbox.egress.credentials import Scrubber, from_json, new_placeholder, overlap
 from sandbox.egress.paths import EgressPaths
@@ -567,6 +568,16 @@ async def test_a_client_that_minds_reaches_other_hosts_at_its_second_try(
     assert session_authority != box.authority
 
 
+def test_a_session_that_names_hosts_without_end_is_kept_small(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(certificates, "MOST_LEAVES", 2)
+    authority = Authority.make("sesn_1")
+    first, second, _ = (authority.server_context(f"{one}.example") for one in "abc")
+    assert authority.server_context("b.example") is second
+    assert authority.server_context("a.example") is not first
+
+
 async def test_what_is_no_tls_passes_as_it_is(box: Sandboxed) -> None:
     async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(await reader.readexactly(5))
@@ -603,8 +614,6 @@ async def test_a_server_that_is_not_trusted_gets_no_secret(
 async def test_a_proxy_that_is_started_again_knows_its_secrets_or_none(
     runtime_dir: Path, certificate: Path, upstream: Upstream, key: str, kept: bool
 ) -> None:
-    from sandbox.egress.certificates import new_seal_key
-
     first = new_seal_key()
     async with running(runtime_dir, Kept(), certificate, first) as client:
         box = Sandboxed(runtime_dir, client, upstream, [])
