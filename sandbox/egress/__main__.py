@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import resource
 import signal
 from pathlib import Path
 
@@ -39,7 +40,14 @@ async def serve(options: argparse.Namespace) -> None:
     records.close()
 
 
+def allow_many_files() -> None:
+    """Each connection takes two of them, and the usual limit is far too low."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
 def main() -> None:
+    allow_many_files()
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s")
     asyncio.run(serve(arguments()))
 

@@ -8,7 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import zip_longest
 
 RESOLVE_SECONDS = 10.0
+THREADS = 64
+AT_ONCE = 8  # of one session
 CONNECT_SECONDS = 15.0
+MOST_ADDRESSES = 8  # tried of one name: whoever owns it says how many there are
 STAGGER_SECONDS = 0.25
 READ_LIMIT = 256 * 1024
 
@@ -24,21 +27,37 @@ class Unreachable(Exception):
 
 
 class Resolver:
-    """Asks the system's resolver in threads of its own: a slow name blocks nobody."""
+    """Asks the system's resolver for one session, in threads that all of them share.
 
-    def __init__(self) -> None:
-        self.threads = ThreadPoolExecutor(16, "resolve")
+    A session's slow names occupy a few threads, and keep its own names waiting only.
+    """
+
+    def __init__(self, threads: ThreadPoolExecutor) -> None:
+        self.threads = threads
+        self.turns = asyncio.Semaphore(AT_ONCE)
 
     async def addresses(self, host: str, port: int) -> tuple[str, ...]:
-        loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(RESOLVE_SECONDS):
-                found = await loop.run_in_executor(self.threads, look_up, host, port)
+                await self.turns.acquire()
+                # Shielded: a thread goes on with a name for which nobody waits any more.
+                found = await asyncio.shield(self._looked_up(host, port))
         except (OSError, UnicodeError, TimeoutError) as error:
             raise Unresolvable(
                 f"{host} has no address: {str(error) or 'no answer'}"
             ) from error
         return found
+
+    async def _looked_up(self, host: str, port: int) -> tuple[str, ...]:
+        loop = asyncio.get_running_loop()
+        try:
+            return await loop.run_in_executor(self.threads, look_up, host, port)
+        finally:
+            self.turns.release()
+
+
+def resolving_threads() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(THREADS, "resolve")
 
 
 def look_up(host: str, port: int) -> tuple[str, ...]:
@@ -55,7 +74,7 @@ async def dial(addresses: tuple[str, ...], port: int) -> Streams:
     errors: list[str] = []
     try:
         async with asyncio.timeout(CONNECT_SECONDS):
-            for address in addresses:
+            for address in addresses[:MOST_ADDRESSES]:
                 attempts.add(asyncio.create_task(connect(address, port)))
                 won = await first(attempts, errors, STAGGER_SECONDS)
                 if won:

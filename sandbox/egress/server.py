@@ -24,7 +24,7 @@ from sandbox.egress.paths import EgressPaths
 from sandbox.egress.policy import Target
 from sandbox.egress.proxy import Proxying
 from sandbox.egress.records import Record, Sink
-from sandbox.egress.resolve import READ_LIMIT, Resolver
+from sandbox.egress.resolve import READ_LIMIT, Resolver, resolving_threads
 from sandbox.egress.splice import Peer, part
 from sandbox.spec import BoundCredential, NetworkPolicy
 
@@ -48,6 +48,7 @@ class Opening:
     policy: NetworkPolicy
     sink: Sink
     authority: Authority
+    resolver: Resolver
     credentials: Credentials = field(default_factory=Credentials)
     distrusting: set[str] = field(default_factory=set)
     listening: asyncio.Server | None = None
@@ -97,7 +98,7 @@ class EgressServer:
         self.sink = sink
         self.seal = Seal(seal_key or new_seal_key())
         self.context = tls.client_context(extra_ca)
-        self.resolver = Resolver()
+        self.threads = resolving_threads()
         self.openings: dict[str, Opening] = {}
         self.turn = asyncio.Lock()
 
@@ -141,6 +142,7 @@ class EgressServer:
                     policy=policy,
                     sink=self.sink,
                     authority=authority or Authority.make(session_id),
+                    resolver=Resolver(self.threads),
                 )
                 await self.listen(opening)
             opening.policy = policy
@@ -213,7 +215,7 @@ class EgressServer:
         opening.connections.add(task)
         try:
             await Proxying(
-                opening, peer, resolver=self.resolver, context=self.context
+                opening, peer, resolver=opening.resolver, context=self.context
             ).run()
         except asyncio.CancelledError:
             peer.writer.transport.abort()  # the session was closed

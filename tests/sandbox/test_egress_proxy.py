@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -52,15 +53,15 @@ class Egress:
         policy = NetworkPolicy(private_hosts=(f"127.0.0.1:{port}",))
         await self.client.open("sesn_1", policy)
 
-    async def send(self, data: bytes) -> Streams:
-        path = EgressPaths(runtime_dir=self.runtime_dir).socket("sesn_1")
+    async def send(self, data: bytes, session_id: str = "sesn_1") -> Streams:
+        path = EgressPaths(runtime_dir=self.runtime_dir).socket(session_id)
         reader, writer = await asyncio.open_unix_connection(path)
         writer.write(data)
         return reader, writer
 
-    async def whole(self, data: bytes) -> bytes:
+    async def whole(self, data: bytes, session_id: str = "sesn_1") -> bytes:
         """Send a request and return everything until the end."""
-        reader, writer = await self.send(data)
+        reader, writer = await self.send(data, session_id)
         async with asyncio.timeout(20):
             answer = await reader.read()
         writer.close()
@@ -353,6 +354,34 @@ async def test_a_name_without_an_address_is_a_502(
     assert b"no.example has no address" in answer
 
 
+async def test_slow_names_of_one_session_keep_no_other_waiting(
+    egress: Egress, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow = threading.Event()
+
+    def look_up(host: str, port: int) -> tuple[str, ...]:
+        if host.startswith("slow"):
+            slow.wait(20)
+        raise socket.gaierror(-2, "Name or service not known")
+
+    monkeypatch.setattr(resolve, "look_up", look_up)
+    monkeypatch.setattr(resolve, "RESOLVE_SECONDS", 0.2)
+    await egress.client.open("sesn_2", NetworkPolicy())
+    try:
+        many = [connect(f"slow{number}.example") for number in range(80)]
+        answers = await asyncio.gather(*(egress.whole(one) for one in many))
+        assert all(b"no answer" in answer for answer in answers)
+        answer = await egress.whole(connect("quick.example"), session_id="sesn_2")
+        assert b"Name or service not known" in answer
+    finally:
+        slow.set()
+        await egress.client.close("sesn_2")
+
+
+def connect(host: str) -> bytes:
+    return f"CONNECT {host}:443 HTTP/1.0\r\n\r\n".encode()
+
+
 async def test_a_name_that_means_a_private_address_is_refused(
     egress: Egress, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -441,6 +470,23 @@ async def test_the_next_address_is_tried_when_one_does_not_answer(
         await egress.client.open("sesn_1", policy)
         request = f"GET http://two.example:{port}/ HTTP/1.0\r\n\r\n"
         assert b"200 OK" in await egress.whole(request.encode())
+
+
+async def test_a_name_with_many_addresses_costs_few_attempts(
+    egress: Egress, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[str] = []
+
+    async def refuse(address: str, port: int) -> resolve.Streams:
+        tried.append(address)
+        raise ConnectionRefusedError(address)
+
+    many = tuple(f"192.0.2.{number}" for number in range(200))
+    monkeypatch.setattr(resolve, "look_up", lambda *_: many)
+    monkeypatch.setattr(resolve, "connect", refuse)
+    answer = await egress.whole(connect("many.example"))
+    assert answer.startswith(b"HTTP/1.1 504 ")
+    assert len(tried) == 8
 
 
 async def test_a_record_keeps_the_path_and_not_the_query(egress: Egress) -> None:
