@@ -25,10 +25,18 @@ def checked_host(text: str) -> str:
     """
     host = plain_host(text)
     if ":" in host:
-        return str(IPv6Address(host))
+        return _checked_address(host)
     if len(host) > MOST_CHARACTERS or not NAME.fullmatch(host):
         raise ValueError(f"{text[:80]!r} is no name of a host")
     return host
+
+
+def _checked_address(host: str) -> str:
+    if "%" in host:
+        raise ValueError(
+            f"{host[:80]!r} is an address with a zone, of one machine only"
+        )
+    return str(IPv6Address(host))
 
 
 def checked_pattern(text: str) -> str:

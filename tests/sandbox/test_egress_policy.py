@@ -249,6 +249,12 @@ def test_a_target_that_can_be_read_in_two_ways_is_refused(text: str) -> None:
         checked_host(text)
 
 
+def test_an_address_has_one_form_and_no_zone() -> None:
+    assert checked_host("2606:4700:0:0::1111") == "2606:4700::1111"
+    with pytest.raises(ValueError, match="a zone"):
+        checked_host("2606:4700::1111%" + "a" * 900)
+
+
 def test_a_name_that_is_not_allowed_is_refused_before_it_is_looked_up() -> None:
     verdict = judge_name(
         limited("pypi.org"), Target(host="secret.evil.example", port=443)
