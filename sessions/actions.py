@@ -240,7 +240,7 @@ def allow_host_in_environment(actor: Actor, session: Session, host: str) -> None
 
 def _tell_allowed(actor: Actor, session: Session, host: str, scope: str) -> None:
     told = HostAllowed(host=host, scope=scope, by=actor.name)
-    key = f"allowed:{scope}:{host}"
+    key = log.key_of("allowed", scope, host)
     log.append(session.pk, [Draft(payload=told, idempotency_key=key)])
     transaction.on_commit(lambda: bus.wake_hosts(session.pk))
 

@@ -199,7 +199,7 @@ def _tell(session_id: str, rows: Sequence[EgressRecord]) -> None:
 
 
 def _key(row: EgressRecord) -> str:
-    return f"egress:{row.rule}:{row.host}:{row.port}"
+    return log.key_of("egress", row.rule, row.host, row.port)
 
 
 def _refusal(row: EgressRecord) -> Draft:

@@ -6,6 +6,7 @@ that the log of a session has no gap and no two writers can disagree about its o
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -436,6 +437,11 @@ def _rows(
         )
         for number, draft in enumerate(drafts, start=first)
     ]
+
+
+def key_of(kind: str, *parts: object) -> str:
+    """An idempotency key of parts that may be longer than a key, as hosts are."""
+    return f"{kind}:{hashlib.sha256(repr(parts).encode()).hexdigest()}"
 
 
 def storable(value: Any) -> Any:

@@ -23,6 +23,8 @@ SUITES = (
     "tests/sessions/test_budget_asks.py",
     "tests/sessions/test_budget_pause.py",
     "tests/sessions/test_usage.py",
+    "tests/sessions/test_egress.py",
+    "tests/sessions/test_network.py",
     "tests/sessions/test_leases.py",
     "tests/sessions/test_liveness.py",
     "tests/sessions/test_host.py",

@@ -160,6 +160,24 @@ def test_a_refused_host_is_told_once(tmp_path, spool, refused, session):
     assert sorted(told(session)) == ["b.example", "evil.example"]
 
 
+def test_the_longest_host_is_told_and_kept(tmp_path, spool, refused, session):
+    longest = ".".join(["a" * 63] * 3 + ["b" * 61])
+    spool(refused(longest), refused(longest))
+    egress.take_in(tmp_path)
+    assert told(session) == [longest]
+    assert EgressRecord.objects.count() == 2
+    assert keys_fit(session)
+
+
+def keys_fit(session):
+    """SQLite takes a key of any length; PostgreSQL does not."""
+    most = Event._meta.get_field("idempotency_key").max_length
+    keys = Event.objects.filter(session=session).values_list(
+        "idempotency_key", flat=True
+    )
+    return all(len(key or "") <= most for key in keys)
+
+
 def test_a_flood_of_hosts_does_not_flood_the_timeline(
     tmp_path, spool, refused, session, monkeypatch
 ):

@@ -106,6 +106,15 @@ def test_allowing_twice_is_told_once(actor, limited):
     assert len(allowed_events(limited)) == 1
 
 
+def test_the_longest_host_can_be_allowed(actor, limited):
+    longest = ".".join(["a" * 63] * 3 + ["b" * 61])
+    actions.allow_host(actor, limited, longest)
+    assert session_hosts(limited.pk) == (longest,)
+    [event] = Event.objects.filter(session=limited, type="agentsite.host_allowed")
+    most = Event._meta.get_field("idempotency_key").max_length
+    assert len(event.idempotency_key) <= most
+
+
 @pytest.fixture
 def limited_environment(limited, environment):
     config = {**environment.config, "networking": {**LIMITED}}
