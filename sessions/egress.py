@@ -20,8 +20,8 @@ from itertools import islice
 from pathlib import Path
 
 from django.conf import settings
+from django.db import DataError, close_old_connections
 from django.db import Error as DatabaseError
-from django.db import close_old_connections
 from django.db.models import Count
 
 from sandbox.egress.records import Record, closed_files, read
@@ -130,7 +130,10 @@ def store(records: Iterable[Record]) -> None:
         by_session[record.session_id][record.id] = record
     known = Session.objects.filter(pk__in=by_session).values_list("pk", flat=True)
     for session_id in [*known]:
-        _store(session_id, [*by_session[session_id].values()])
+        try:
+            _store(session_id, [*by_session[session_id].values()])
+        except DataError:  # it never fits, and the others must not wait for it
+            logger.exception("Egress records of %s are lost", session_id)
 
 
 def _store(session_id: str, records: Sequence[Record]) -> None:

@@ -6,11 +6,11 @@ import json
 from datetime import timedelta
 
 import pytest
-from django.db import OperationalError
+from django.db import DataError, OperationalError
 from django.utils import timezone
 
 from sandbox.egress.records import Record, shortened
-from sessions import egress, log
+from sessions import actions, egress, log
 from sessions.events import AgentToolResult, Draft, EventType, ToolStarted
 from sessions.models import EgressRecord, Event
 
@@ -119,6 +119,23 @@ def test_without_a_database_the_files_wait(tmp_path, spool, request_of, monkeypa
             egress.take_in(tmp_path)
     assert path.exists()
     assert egress.take_in(tmp_path) == 1
+
+
+def test_what_no_database_takes_keeps_no_other_session_waiting(
+    tmp_path, spool, request_of, session, actor, agent, environment, monkeypatch
+):
+    other = actions.create_session(actor, agent=agent.latest, environment=environment)
+    stored = egress._store
+
+    def picky(session_id, records):
+        if session_id == session.pk:
+            raise DataError("value too long for type character varying(253)")
+        stored(session_id, records)
+
+    monkeypatch.setattr(egress, "_store", picky)
+    spool(request_of(), request_of(session_id=other.pk))
+    assert egress.take_in(tmp_path) == 1
+    assert [row.session_id for row in EgressRecord.objects.all()] == [other.pk]
 
 
 def test_a_second_process_leaves_the_folder_alone(tmp_path, spool, request_of):
