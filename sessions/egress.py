@@ -23,6 +23,7 @@ from django.conf import settings
 from django.db import DataError, close_old_connections
 from django.db import Error as DatabaseError
 from django.db.models import Count
+from django.db.models.fields.json import KT
 
 from sandbox.egress.records import Record, closed_files, read
 from sessions import log, queue
@@ -170,19 +171,22 @@ def _row(record: Record, calls: Sequence[Call]) -> EgressRecord:
 
 def _calls_around(session_id: str, records: Sequence[Record]) -> list[Call]:
     """The calls that may have run when these requests began."""
-    first = min(datetime.fromisoformat(record.began_at) for record in records)
+    moments = [datetime.fromisoformat(record.began_at) for record in records]
     rows = Event.objects.filter(
         session=session_id,
         type__in=(EventType.TOOL_STARTED, EventType.AGENT_TOOL_RESULT),
-        created_at__gte=first - LONGEST_CALL,
+        created_at__range=(min(moments) - LONGEST_CALL, max(moments)),
     )
     calls: dict[str, Call] = {}
-    for row in rows.order_by("seq"):
-        call_id = row.payload["tool_use_id"]
-        if row.type == EventType.TOOL_STARTED:
-            calls[call_id] = Call(id=call_id, started_at=row.created_at)
+    # Of each event only its call: results are long, and this runs at every look.
+    found = rows.order_by("seq").values_list(
+        "type", "created_at", KT("payload__tool_use_id")
+    )
+    for kind, moment, call_id in found:
+        if kind == EventType.TOOL_STARTED:
+            calls[call_id] = Call(id=call_id, started_at=moment)
         elif call_id in calls:
-            calls[call_id].ended_at = row.created_at
+            calls[call_id].ended_at = moment
     return [*calls.values()]
 
 
