@@ -93,14 +93,16 @@ def policy_of(
     mcp_servers: Sequence[Mapping[str, Any]] = (),
     session_hosts: Sequence[str] = (),
     private_hosts: tuple[str, ...] = (),
+    registries: tuple[str, ...] = (),
 ) -> NetworkPolicy:
     """Return what the egress proxy is told of a session.
 
-    `session_hosts` were allowed for this session alone.
+    `session_hosts` were allowed for this session alone; `registries` are the addresses
+    of this machine's that package managers are set to.
     """
     if networking["type"] == "unrestricted":
         return NetworkPolicy(private_hosts=private_hosts)
-    packages = package_hosts() if networking["allow_package_managers"] else ()
+    packages = package_hosts(registries) if networking["allow_package_managers"] else ()
     servers = mcp_servers if networking["allow_mcp_servers"] else ()
     return NetworkPolicy(
         mode="limited",

@@ -26,6 +26,11 @@ def settings() -> dict[str, str]:
     return files
 
 
+def addresses() -> list[str]:
+    """Return where clients in an image go instead of the public registries."""
+    return re.findall(ADDRESS, "\n".join(settings().values()))
+
+
 def said(command: list[str]) -> str:
     if not shutil.which(command[0]):
         return ""

@@ -17,6 +17,7 @@ from sandbox.errors import SandboxError
 from sandbox.spec import NetworkPolicy
 from sessions import queue
 from sessions.models import EgressCheck
+from sessions.network import own_registries
 from sessions.sandboxes import base_image, provider
 
 KEPT = 5
@@ -47,8 +48,12 @@ def run(check_id: str) -> None:
 
 def found_in(network: Mapping[str, Any]) -> list[Finding]:
     """Make a sandbox with this network and try to get out of it. Raises SandboxError."""
-    private = settings.AGENTSITE.private_hosts
-    return asyncio.run(_check(policy_of(network, private_hosts=private)))
+    policy = policy_of(
+        network,
+        private_hosts=settings.AGENTSITE.private_hosts,
+        registries=own_registries(),
+    )
+    return asyncio.run(_check(policy))
 
 
 def policy_without() -> dict[str, Any]:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from django.conf import settings
 
 from agents.networking import policy_of
+from sandbox import image_status
 from sandbox.egress.client import EgressClient
 from sandbox.errors import EgressUnavailable
 from sandbox.spec import NetworkPolicy
@@ -31,7 +32,13 @@ def policy_for(session: Session, session_hosts: Sequence[str]) -> NetworkPolicy:
         mcp_servers=session.agent_snapshot.get("mcp_servers") or (),
         session_hosts=session_hosts,
         private_hosts=settings.AGENTSITE.private_hosts,
+        registries=own_registries(),
     )
+
+
+def own_registries() -> tuple[str, ...]:
+    """The package registries of this machine's that its images are set to."""
+    return tuple(image_status.read(settings.AGENTSITE.home).get("registries", ()))
 
 
 def session_hosts(session_id: str) -> tuple[str, ...]:

@@ -78,3 +78,4 @@ def test_only_an_index_without_a_password_is_taken_over(
     )
     found = registries.settings().get("/etc/pip.conf")
     assert file in found if file and found else found is None
+    assert registries.addresses() == (["https://m.example/simple"] if file else [])

@@ -9,6 +9,7 @@ from agents import actions as definitions
 from agents.environment_params import EnvironmentUpdate
 from agents.errors import InvalidRequest
 from agents.models import Environment
+from sandbox import image_status
 from sandbox.spec import AllowedHost
 from sessions import actions, log
 from sessions.events import Draft, EgressRefused
@@ -72,6 +73,16 @@ def test_a_switch_opens_its_hosts(limited, field, rule, pattern):
     policy = policy_for(limited, ())
     assert AllowedHost(pattern=pattern, rule=rule) in policy.allowed
     assert rules(policy) == {"allowed_hosts", rule}
+
+
+def test_package_managers_reach_what_images_are_set_to(limited, settings, tmp_path):
+    settings.AGENTSITE = settings.AGENTSITE.model_copy(update={"home": tmp_path})
+    mirror = "https://mirror.example:8443/simple"
+    image_status.write(tmp_path, "ready", "", image="base", registries=[mirror])
+    allowed = AllowedHost(pattern="mirror.example", rule="package_managers")
+    assert allowed not in policy_for(limited, ()).allowed
+    limited.environment_config["networking"]["allow_package_managers"] = True
+    assert allowed in policy_for(limited, ()).allowed
 
 
 def test_a_changed_environment_reaches_new_sessions_only(actor, limited, environment):

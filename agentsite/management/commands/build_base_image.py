@@ -8,6 +8,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 from agentsite.conf import Conf
+from sandbox import registries
 from sandbox.bubblewrap.images import ensure_base_tree
 from sandbox.bubblewrap.trees import Trees
 from sandbox.errors import SandboxError
@@ -20,15 +21,14 @@ class Command(BaseCommand):
     requires_system_checks = []
 
     def handle(self, *args: Any, **options: Any) -> None:
-        conf = settings.AGENTSITE
-        home = conf.home
-        write(home, "building", "looking whether the engine has it")
+        self._registries = registries.addresses()
+        self._note("building", "looking whether the engine has it")
         try:
-            image = self._ensure(conf)
+            image = self._ensure(settings.AGENTSITE)
         except SandboxError as error:
-            write(home, "failed", str(error))
+            self._note("failed", str(error))
             raise CommandError(str(error)) from error
-        write(home, "ready", "", image=image)
+        self._note("ready", "", image=image)
 
     def _ensure(self, conf: Conf) -> str:
         if conf.sandbox == "docker":
@@ -44,4 +44,8 @@ class Command(BaseCommand):
     def _tell(self, line: str) -> None:
         self.stdout.write(line)
         self.stdout.flush()
-        write(settings.AGENTSITE.home, "building", line)
+        self._note("building", line)
+
+    def _note(self, state: str, detail: str, *, image: str = "") -> None:
+        home = settings.AGENTSITE.home
+        write(home, state, detail, image=image, registries=self._registries)
