@@ -238,7 +238,9 @@ class Scrubber:
 
 def overlap(data: bytes, needle: bytes) -> int:
     """Return how much of the end of `data` could be the beginning of `needle`."""
-    for length in range(min(len(needle) - 1, len(data)), 0, -1):
-        if data.endswith(needle[:length]):
-            return length
+    at = max(0, len(data) - len(needle) + 1)
+    while (at := data.find(needle[:1], at)) >= 0:
+        if needle.startswith(data[at:]):
+            return len(data) - at
+        at += 1
     return 0
