@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
@@ -82,9 +82,13 @@ def with_host(networking: Mapping[str, Any], host: str) -> dict[str, Any]:
     if networking["type"] != "limited":
         raise InvalidRequest("the environment's network is not limited any more")
     hosts = [*dict.fromkeys([*networking["allowed_hosts"], host])]
-    if len(hosts) > MOST_HOSTS:
-        raise InvalidRequest(f"allowed_hosts has {MOST_HOSTS} hosts already")
+    refuse_too_many(hosts)
     return {**networking, "allowed_hosts": hosts}
+
+
+def refuse_too_many(hosts: Collection[str]) -> None:
+    if len(hosts) > MOST_HOSTS:
+        raise InvalidRequest(f"{MOST_HOSTS} hosts are allowed already")
 
 
 def policy_of(

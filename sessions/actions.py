@@ -224,7 +224,9 @@ def allow_host(actor: Actor, session: Session, host: str) -> None:
         session = _locked(session)
         if session.environment_config["networking"]["type"] != "limited":
             raise InvalidRequest(f"the network of session {session.pk} is not limited")
-        _tell_allowed(actor, session, networking.checked_host(host), "session")
+        host = networking.checked_host(host)
+        networking.refuse_too_many({*network.session_hosts(session.pk), host})
+        _tell_allowed(actor, session, host, "session")
     network.renew_here(session)
 
 

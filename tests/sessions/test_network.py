@@ -6,6 +6,7 @@ import pytest
 from asgiref.sync import sync_to_async
 
 from agents import actions as definitions
+from agents import networking
 from agents.environment_params import EnvironmentUpdate
 from agents.errors import InvalidRequest
 from agents.models import Environment
@@ -149,6 +150,15 @@ def test_what_is_no_host_cannot_be_allowed(actor, limited, host):
     with pytest.raises(InvalidRequest, match="host: "):
         actions.allow_host(actor, limited, host)
     assert allowed_events(limited) == []
+
+
+def test_a_session_can_be_allowed_so_many_hosts(actor, limited, monkeypatch):
+    monkeypatch.setattr(networking, "MOST_HOSTS", 2)
+    for host in ("a.example", "b.example", "a.example"):
+        actions.allow_host(actor, limited, host)
+    with pytest.raises(InvalidRequest, match="2 hosts are allowed already"):
+        actions.allow_host(actor, limited, "c.example")
+    assert session_hosts(limited.pk) == ("a.example", "b.example")
 
 
 def test_an_unrestricted_session_has_nothing_to_allow(actor, session):
