@@ -36,7 +36,9 @@ export class Network {
 export function hideAllowed(transcript) {
   const hide = () => {
     for (const { dataset: { host, scope } } of $$(".allowed", transcript.root)) {
-      $(`.allow[data-host="${CSS.escape(host)}"] [name="${scope}"]`, transcript.root)?.remove();
+      // One host may have been refused on several ports.
+      const offers = $$(`.allow[data-host="${CSS.escape(host)}"] [name="${scope}"]`, transcript.root);
+      for (const offer of offers) offer.remove();
     }
   };
   transcript.onChange(hide);
