@@ -109,8 +109,8 @@ class Credentials:
         return None
 
     def leak_in(self, host: str, headers: Headers, *, encrypted: bool) -> Leak | None:
-        for _, value in headers:
-            for text in (value, decoded_basic(value) or b""):
+        for name, value in headers:
+            for text in (name, value, decoded_basic(value) or b""):
                 if found := self.leak(host, text, encrypted=encrypted):
                     return found
         return None

@@ -421,13 +421,14 @@ async def test_pieces_of_an_answer_are_not_asked_for(
     assert upstream.header("accept-encoding") == "br"
 
 
-@pytest.mark.parametrize("where", ["header", "basic", "path", "body", "chunks"])
+@pytest.mark.parametrize("where", ["header", "name", "basic", "path", "body", "chunks"])
 async def test_a_placeholder_for_another_host_is_held_back(
     box: Sandboxed, upstream: Upstream, where: str
 ) -> None:
     basic = "Basic " + base64.b64encode(f"u:{HELD}".encode()).decode()
     sent = {
         "header": {"headers": [("X-Token", HELD)]},
+        "name": {"headers": [(HELD, "x")]},
         "basic": {"headers": [("Authorization", basic)]},
         "path": {"path": f"/?token={HELD}"},
         "body": {"method": "POST", "body": f"a={HELD}".encode()},
