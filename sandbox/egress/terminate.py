@@ -6,6 +6,7 @@ real values in answers become placeholders again.
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 import zlib
 from collections.abc import Awaitable, Callable, Iterable, Iterator
@@ -18,7 +19,7 @@ from sandbox.egress.forwarding import Forwarding, Head, Passage
 from sandbox.egress.messages import Malformed
 from sandbox.egress.policy import Target, judge_name
 from sandbox.egress.serving import Exchange, HttpEnd, Refused, Serving, Way, accepted
-from sandbox.egress.splice import Peer
+from sandbox.egress.splice import IDLE_SECONDS, Peer
 
 SMALL_BODY = 1024 * 1024
 """What is read whole to be changed; a longer one is changed only where it keeps its
@@ -100,8 +101,9 @@ class Terminated(Serving):
             await self.near.send(proceed)
         watched = Watched(self.way.credentials, self.target, encrypted=True)
         sent = bytearray()
-        while isinstance(event := await self.near.next_event(), h11.Data):
-            sent += watched.up(bytes(event.data))
+        async with asyncio.timeout(IDLE_SECONDS):
+            while isinstance(event := await self.near.next_event(), h11.Data):
+                sent += watched.up(bytes(event.data))
         body = swap.body(bytes(sent))
         dropped = {b"content-length", b"expect"}
         headers = [one for one in messages.raw(head) if one[0].lower() not in dropped]
