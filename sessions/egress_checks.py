@@ -11,7 +11,7 @@ from django.conf import settings
 
 from agents.actors import Actor
 from agents.models import Act, Environment
-from agents.networking import NOTHING, policy_of
+from agents.networking import policy_of
 from sandbox.egress_check import Finding, check_egress
 from sandbox.errors import SandboxError
 from sandbox.spec import NetworkPolicy
@@ -54,11 +54,6 @@ def found_in(network: Mapping[str, Any]) -> list[Finding]:
         registries=own_registries(),
     )
     return asyncio.run(_check(policy))
-
-
-def policy_without() -> dict[str, Any]:
-    """A network that reaches nothing."""
-    return dict(NOTHING)
 
 
 async def _check(policy: NetworkPolicy) -> list[Finding]:

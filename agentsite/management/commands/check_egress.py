@@ -7,8 +7,9 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from agents.models import Environment
+from agents.networking import NOTHING
 from sandbox.errors import SandboxError
-from sessions.egress_checks import found_in, policy_without
+from sessions.egress_checks import found_in
 
 
 class Command(BaseCommand):
@@ -37,7 +38,7 @@ class Command(BaseCommand):
 
 def _network(environment_id: str | None) -> dict[str, Any]:
     if environment_id is None:
-        return policy_without()
+        return NOTHING
     found = Environment.objects.filter(pk=environment_id).first()
     if found is None:
         raise CommandError(f"There is no environment {environment_id}.")
