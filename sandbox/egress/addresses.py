@@ -43,7 +43,11 @@ REFUSED: dict[Network, str] = {
         "ff00::/8": "multicast",
     }.items()
 }
-TRANSLATED = (IPv6Network("64:ff9b::/96"), IPv6Network("::/96"))
+TRANSLATED = (
+    IPv6Network("64:ff9b::/96"),
+    IPv6Network("::ffff:0:0:0/96"),
+    IPv6Network("::/96"),
+)
 
 
 def refusal(text: str) -> str | None:

@@ -63,6 +63,7 @@ def limited(*patterns: str, private: tuple[str, ...] = ()) -> NetworkPolicy:
         "::ffff:127.0.0.1",
         "::ffff:169.254.169.254",
         "::127.0.0.1",
+        "::ffff:0:127.0.0.1",
         "64:ff9b::10.0.0.1",
         "64:ff9b:1::1",
         "2002:7f00:1::",
