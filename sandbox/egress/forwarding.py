@@ -9,7 +9,7 @@ import h11
 
 from sandbox.egress import messages
 from sandbox.egress.serving import Exchange, HttpEnd, Refused
-from sandbox.egress.splice import IDLE_SECONDS, splice
+from sandbox.egress.splice import CHUNK, IDLE_SECONDS, splice
 
 Head = h11.Response | h11.InformationalResponse
 
@@ -66,11 +66,13 @@ class Forwarding:
 
     async def send_body(self, body: bytes | None) -> None:
         """The response may come first, and then this is cancelled."""
-        if body is not None:
-            await self.send_up(body)
-            return await self.far.send(h11.EndOfMessage())
         try:
-            await self.pass_body()
+            if body is None:
+                await self.pass_body()
+            else:
+                await self.send_up(body)
+                await self.far.send(h11.EndOfMessage())
+            await self.notice_leaving()
         except Refused:
             self.far.peer.writer.transport.abort()
             raise
@@ -88,6 +90,14 @@ class Forwarding:
                 if isinstance(event, h11.ConnectionClosed):
                     self.far.peer.writer.transport.abort()
                 return None
+
+    async def notice_leaving(self) -> None:
+        """Raise Refused where the client leaves: a server may be silent for long."""
+        data = await self.near.peer.reader.read(CHUNK)
+        self.near.http.receive_data(data)  # its next request, which waits
+        if not data:
+            reason = "the client left before the answer ended"
+            raise Refused(400, reason, kind="failed", rule="broken_off")
 
     async def send_up(self, data: bytes) -> None:
         if data:

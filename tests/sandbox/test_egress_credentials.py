@@ -118,6 +118,14 @@ class Sandboxed:
         policy = NetworkPolicy(private_hosts=private)
         self.authority = await self.client.open("sesn_1", policy, credentials)
 
+    async def recorded(self, count: int) -> None:
+        """Wait for records: a client may have its answer a moment before."""
+
+        async def are_there() -> bool:
+            return len(self.records) >= count
+
+        await until(are_there)
+
     async def tunnel(self, host: str, *, trusts: bool = True) -> Peer:
         path = EgressPaths(runtime_dir=self.runtime_dir).socket("sesn_1")
         reader, writer = await asyncio.open_unix_connection(path)
@@ -276,6 +284,7 @@ async def test_a_request_is_recorded_with_its_path_and_credential(
     await box.ask(
         GIT, ("X-Api-Key", HELD), path="/repos/a?q=1", method="POST", body=b"x"
     )
+    await box.recorded(1)
     [record] = box.records
     assert (record.method, record.path, record.host) == ("POST", "/repos/a", GIT)
     assert record.credentials == ("git token",)
@@ -486,10 +495,11 @@ async def test_a_body_is_changed_only_where_the_credential_says_so(
     assert upstream.seen[-1][1] == body
     in_body = {**asdict(TOKEN), "in_body": True, "in_headers": False}
     await box.open(BoundCredential(**{**in_body, "hosts": (GIT,)}))
-    for sent in ({"body": body}, {"chunks": cut(body, 3)}):
+    for number, sent in enumerate(({"body": body}, {"chunks": cut(body, 3)}), 2):
         await box.ask(GIT, ("X-Token", HELD), method="POST", **sent)
         assert upstream.seen[-1][1] == f"token={SECRET}&x=1".encode()
         assert upstream.header("x-token") == HELD
+        await box.recorded(number)
         assert box.records[-1].credentials == ("git token",)
 
 

@@ -489,6 +489,49 @@ async def test_a_name_with_many_addresses_costs_few_attempts(
     assert len(tried) == 8
 
 
+async def test_a_client_that_leaves_takes_its_request_along(egress: Egress) -> None:
+    asked, left = asyncio.Event(), asyncio.Event()
+
+    async def silent(
+        reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        asked.set()
+        await reader.read()
+        left.set()
+
+    async with upstream(silent) as port, asyncio.timeout(20):
+        await egress.allow(port)
+        _, writer = await egress.send(get(port))
+        await asked.wait()
+        writer.close()
+        await left.wait()
+        await until(lambda: counted(egress.sink))
+    [record] = egress.sink.records
+    assert (record.verdict, record.rule) == ("failed", "broken_off")
+    assert record.reason == "the client left before the answer ended"
+
+
+async def test_what_is_asked_early_is_answered_in_turn(egress: Egress) -> None:
+    async def slow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        await asyncio.sleep(0.1)  # so that the second is there before the first answer
+        path = head.split()[1]
+        writer.write(
+            b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(path) + path
+        )
+
+    async with upstream(slow) as port:
+        await egress.allow(port)
+        reader, writer = await egress.send(get(port, path="/first"))
+        await asyncio.sleep(0.05)
+        writer.write(get(port, "Connection: close", path="/second"))
+        async with asyncio.timeout(20):
+            answers = await reader.read()
+        assert answers.index(b"/first") < answers.index(b"/second")
+        writer.close()
+
+
 async def test_a_record_keeps_the_path_and_not_the_query(egress: Egress) -> None:
     async with upstream(echo_request) as port:
         await egress.allow(port)
