@@ -13,7 +13,6 @@ from sandbox.spec import HOME, OUTPUTS, WORKSPACE
 
 UID = 1000
 KEPT = (WORKSPACE, HOME, OUTPUTS)
-KINDS = (tarfile.REGTYPE, tarfile.AREGTYPE, tarfile.DIRTYPE, tarfile.SYMTYPE)
 PIECE = 1024 * 1024
 MOST = 16 * 1024 * PIECE
 """Bytes that the files of a snapshot may have together."""
@@ -49,11 +48,11 @@ def pour(
     stream: Iterable[bytes], target: tarfile.TarFile, *, folder: str, room: int
 ) -> int:
     """Copy what is harmless; return how many bytes are left of the room."""
-    links: set[PurePosixPath] = set()
+    closed: set[PurePosixPath] = set()
     try:
         with tarfile.open(fileobj=Stream(stream), mode="r|", bufsize=PIECE) as source:
             for entry in source:
-                kept = harmless(entry, folder, links)
+                kept = harmless(entry, folder, closed)
                 if kept is None:
                     continue
                 room -= kept.size
@@ -68,28 +67,30 @@ def pour(
 
 
 def harmless(
-    entry: tarfile.TarInfo, folder: str, links: set[PurePosixPath]
+    entry: tarfile.TarInfo, folder: str, closed: set[PurePosixPath]
 ) -> tarfile.TarInfo | None:
     """Return an entry as it may be unpacked; None for what must not be.
 
     Its place is below a folder that is kept, and not beyond a link of the archive. It
-    belongs to the sandbox's user, raises no rights, and is no device or pipe.
+    belongs to the sandbox's user, raises no rights, and is no device or pipe. `closed`
+    are the places where the archive has such things, for nothing may lead there.
     """
     place = placed(entry.name, folder)
-    if place is None or is_beyond(place, links):
+    if place is None or is_beyond(place, closed):
         return None
     kept = copy(entry)
     kept.name = str(place)
-    if entry.type == tarfile.LNKTYPE:
+    if entry.islnk():
         original = placed(entry.linkname, folder)
-        if original is None or is_beyond(original, links):
+        if original is None or is_beyond(original, closed):
             return None
         kept.linkname = str(original)
-    elif entry.type not in KINDS:
-        return None
-    links.discard(place)
-    if entry.type == tarfile.SYMTYPE:
-        links.add(place)
+    elif entry.isreg():
+        kept.type = tarfile.REGTYPE  # a sparse one is written out
+    elif not entry.isdir():
+        closed.add(place)
+        if not entry.issym():
+            return None
     kept.uid = kept.gid = UID
     kept.uname = kept.gname = ""
     kept.mode = entry.mode & 0o777
@@ -97,8 +98,8 @@ def harmless(
     return kept
 
 
-def is_beyond(place: PurePosixPath, links: set[PurePosixPath]) -> bool:
-    return any(parent in links for parent in (place, *place.parents))
+def is_beyond(place: PurePosixPath, closed: set[PurePosixPath]) -> bool:
+    return any(parent in closed for parent in (place, *place.parents))
 
 
 def placed(name: str, folder: str) -> PurePosixPath | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import subprocess
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -101,6 +102,32 @@ def test_nothing_is_put_beyond_a_link(kept) -> None:
 def test_names_get_the_folder_that_they_lie_in(kept) -> None:
     found = kept(file("agent/.profile"), file("other/x"), folder="home")
     assert list(found) == ["home/agent/.profile"]
+
+
+def test_a_file_with_holes_is_kept_whole(tmp_path: Path) -> None:
+    folder = tmp_path / "workspace"
+    folder.mkdir()
+    with (folder / "holes").open("wb") as made:
+        made.write(b"begin")
+        made.seek(1_000_000)
+        made.write(b"end")
+    words = ["tar", "--sparse", "--create", "--file=-", "-C", tmp_path, "workspace"]
+    packed = subprocess.run(words, capture_output=True, check=True).stdout
+    assert len(packed) < 100_000  # or this test shows nothing
+    archive.write(tmp_path / "s.tar", [("", [packed])])
+    with tarfile.open(tmp_path / "s.tar") as found:
+        holes = found.extractfile("workspace/holes")
+        assert holes
+        assert holes.read() == (folder / "holes").read_bytes()
+
+
+def test_a_second_name_of_what_is_left_out_is_left_out_too(kept) -> None:
+    found = kept(
+        file("workspace/pipe", b"", type=tarfile.FIFOTYPE),
+        link("workspace/same", "workspace/pipe", tarfile.LNKTYPE),
+        file("workspace/after"),
+    )
+    assert list(found) == ["workspace/after"]
 
 
 def test_a_snapshot_has_its_limit(tmp_path: Path) -> None:
