@@ -21,6 +21,10 @@ Source = tuple[str, Iterable[bytes]]
 """A tar stream, and the folder that its names lie in."""
 
 
+class Tar(tarfile.TarFile):
+    members: list[tarfile.TarInfo]  # what it has read or written so far
+
+
 def write(path: Path, sources: Iterable[Source], *, most: int = MOST) -> None:
     """Write tar streams as one archive, without what does not belong there.
 
@@ -30,7 +34,7 @@ def write(path: Path, sources: Iterable[Source], *, most: int = MOST) -> None:
     part = path.with_name(f".{path.name}.part")
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        with tarfile.open(part, mode="w|", bufsize=PIECE) as target:
+        with Tar.open(part, mode="w|", bufsize=PIECE) as target:
             for folder, stream in sources:
                 most = pour(stream, target, folder=folder, room=most)
         part.replace(path)
@@ -44,14 +48,14 @@ def pieces(path: Path) -> Iterator[bytes]:
             yield piece
 
 
-def pour(
-    stream: Iterable[bytes], target: tarfile.TarFile, *, folder: str, room: int
-) -> int:
+def pour(stream: Iterable[bytes], target: Tar, *, folder: str, room: int) -> int:
     """Copy what is harmless; return how many bytes are left of the room."""
     closed: set[PurePosixPath] = set()
     try:
-        with tarfile.open(fileobj=Stream(stream), mode="r|", bufsize=PIECE) as source:
+        with Tar.open(fileobj=Stream(stream), mode="r|", bufsize=PIECE) as source:
             for entry in source:
+                source.members.clear()  # or a million files would fill the memory
+                target.members.clear()
                 kept = harmless(entry, folder, closed)
                 if kept is None:
                     continue

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import subprocess
 import tarfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -128,6 +129,19 @@ def test_a_second_name_of_what_is_left_out_is_left_out_too(kept) -> None:
         file("workspace/after"),
     )
     assert list(found) == ["workspace/after"]
+
+
+def test_entries_are_forgotten_once_they_are_copied(tmp_path: Path) -> None:
+    alive = []
+
+    def stream() -> Iterator[bytes]:
+        for number in range(1000):
+            yield tarfile.TarInfo(f"workspace/{number}").tobuf()
+        alive.extend(one for one in gc.get_objects() if type(one) is tarfile.TarInfo)
+        yield bytes(tarfile.RECORDSIZE)
+
+    archive.write(tmp_path / "s.tar", [("", stream())])
+    assert len(alive) < 10
 
 
 def test_a_snapshot_has_its_limit(tmp_path: Path) -> None:
