@@ -11,6 +11,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from fcntl import LOCK_EX, LOCK_NB, LOCK_SH, flock
 from pathlib import Path, PurePosixPath
@@ -63,8 +64,11 @@ class Places:
 
     def claimed(self) -> dict[str, str]:
         """The sessions that have a sandbox made ahead, by its name."""
-        tickets = self.state_dir.glob("[!.]*/sandbox")
-        return {ticket.read_text(): ticket.parent.name for ticket in tickets}
+        found = {}
+        for ticket in self.state_dir.glob("[!.]*/sandbox"):
+            with suppress(FileNotFoundError):  # its session is being removed
+                found[ticket.read_text()] = ticket.parent.name
+        return found
 
     def is_known(self, session_id: str) -> bool:
         """Whether a sandbox of this session was ever prepared here."""

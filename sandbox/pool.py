@@ -11,7 +11,7 @@ import hashlib
 import math
 import time
 import uuid
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import fields
 from fcntl import LOCK_EX, LOCK_NB, flock
@@ -126,10 +126,13 @@ class Pool:
         for ticket in self.folder.glob("*/tickets/*"):
             ticket.unlink(missing_ok=True)
 
-    def left_over(self, names: Collection[str], claimed: Collection[str]) -> list[str]:
+    def left_over(
+        self, names: Collection[str], claimed: Callable[[], Collection[str]]
+    ) -> list[str]:
         """Those of the engine's sandboxes that were made ahead and nobody will have.
 
-        The tickets of those that have waited for too long are taken back.
+        The tickets of those that have waited for too long are taken back. What is
+        claimed is asked for last: a ticket that moves meanwhile is seen here or there.
         """
         for ticket in self.folder.glob(f"*/tickets/{PREFIX}*"):
             if age(ticket.name) > RECYCLED_AFTER:
@@ -138,7 +141,7 @@ class Pool:
         ahead = {name for name in names if name.startswith(PREFIX)}
         return [
             name
-            for name in sorted(ahead - waiting - {*claimed})
+            for name in sorted(ahead - waiting - {*claimed()})
             if age(name) > MADE_WITHIN or not self.most
         ]
 

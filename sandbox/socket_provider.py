@@ -162,8 +162,8 @@ class SocketProvider:
 
     async def _end_left_over(self) -> None:
         names = await self._in_thread(self.engine.sandboxes)
-        claimed = await self._in_thread(self.places.claimed)
-        for name in self.pool.left_over(names, claimed):
+        claimed = self.places.claimed
+        for name in await self._in_thread(self.pool.left_over, names, claimed):
             await self._in_thread(self.engine.remove, name)
             await self._in_thread(self.engine.remove_files, name)
             await self._in_thread(self.places.remove, name)

@@ -217,7 +217,22 @@ def test_one_that_waited_for_too_long_is_not_given_away(
     now = time.time()
     monkeypatch.setattr(pool.time, "time", lambda: now + pool.RECYCLED_AFTER + 1)
     assert tickets.take(spec(), tmp_path / "session/sandbox") is None
-    assert tickets.left_over({name, "sesn_1"}, ()) == [name]
+    assert tickets.left_over({name, "sesn_1"}, tuple) == [name]
+
+
+def test_one_that_is_claimed_meanwhile_is_not_left_over(
+    tickets: Pool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pool, "MADE_WITHIN", -1.0)
+    name = pool.new_name()
+    tickets.offer(spec(), name)
+
+    def claimed() -> list[str]:
+        """Nothing yet; the next moment a session takes its ticket."""
+        tickets.take(spec(), tmp_path / "session/sandbox")
+        return []
+
+    assert tickets.left_over({name}, claimed) == []
 
 
 def test_one_process_at_a_time_cares(tickets: Pool) -> None:
