@@ -104,9 +104,11 @@ class SocketProvider:
         claimed = await self._in_thread(self._claim, spec)
         name = await self._in_thread(self.places.name, spec.session_id)
         sandbox = await self._running(replace(spec, name=name))
-        if claimed and sandbox.origin.files == Files.RUNNING:
+        if name != spec.session_id and sandbox.origin.files == Files.RUNNING:
+            # Again each time: whoever claimed it may have come no further.
             await sandbox.set_variables(inside.environment(spec))
-            sandbox.origin = await self._origin(Files.NEW)
+            if claimed:
+                sandbox.origin = await self._origin(Files.NEW)
         return sandbox
 
     def _claim(self, spec: SandboxSpec) -> bool:

@@ -11,6 +11,7 @@ import pytest
 
 from sandbox import pool
 from sandbox.pool import Pool
+from sandbox.socket_sandbox import SocketSandbox
 from sandbox.spec import FileMount, Files, Limits, SandboxSpec
 from tests.sandbox.fixtures import Place
 from tests.sandbox.places import bash, spec_of, text
@@ -78,6 +79,29 @@ async def test_its_files_are_found_again_when_it_is_lost(
     assert again.origin.files == Files.KEPT
     assert text(await bash(again, "cat note")) == "kept"
     await again.close()
+    await emptied(place)
+
+
+async def test_a_worker_that_dies_as_it_claims_loses_no_variables(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Died(Exception):
+        pass
+
+    async def die(*_: object) -> None:
+        raise Died
+
+    await filled(place)
+    [name] = waiting(place)
+    spec = spec_of(place.image, environment={"COLOUR": "blue"})
+    with monkeypatch.context() as patch:
+        patch.setattr(SocketSandbox, "set_variables", die)
+        with pytest.raises(Died):
+            await place.provider.provision(spec)
+    sandbox = await place.provider.provision(spec)
+    assert text(await bash(sandbox, "echo $COLOUR")) == "blue"
+    assert engines(place) == {name}
+    await sandbox.close()
     await emptied(place)
 
 
