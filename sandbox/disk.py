@@ -28,8 +28,8 @@ class DiskWatch:
         self.most = most
         self.used = 0
         self._measure = measure
-        self._host = host
-        self._free = free_bytes(host)
+        self._host = existing(host)
+        self._free = free_bytes(self._host)
         self._measured_at = time.monotonic()
 
     @property
@@ -59,6 +59,12 @@ class DiskWatch:
             f"The sandbox's files take {self.used // MB} MB, and {self.most // MB} MB are"
             " allowed. Remove what is not needed: a command that adds to it is ended."
         )
+
+
+def existing(folder: Path) -> Path:
+    """The folder, or the one above it that this process can look at."""
+    found = (folder, *folder.parents)
+    return next(each for each in found if os.access(each, os.F_OK))
 
 
 def free_bytes(path: Path) -> int:

@@ -9,7 +9,7 @@ import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from functools import partial
 from itertools import count
@@ -77,16 +77,15 @@ class SocketProvider:
     async def provision(self, spec: SandboxSpec) -> SocketSandbox:
         if not SESSION_ID.fullmatch(spec.session_id):
             raise ProvisionFailed(f"{spec.session_id!r} cannot name a sandbox.")
-        async with self._turns[spec.session_id]:
+        async with self._turns[spec.session_id], AsyncExitStack() as undo:
             held = await self._hold(spec.session_id)
-            try:
-                sandbox = await self._claimed_or_running(spec)
-                await self._place_files(sandbox, spec)
-            except BaseException:
-                held.close()
-                raise
-            sandbox.held = held
+            undo.callback(held.close)
+            sandbox = await self._claimed_or_running(spec)
+            undo.push_async_callback(sandbox.close)
+            await self._place_files(sandbox, spec)
             sandbox.disk = await self._disk(spec)
+            sandbox.held = held
+            undo.pop_all()
             return sandbox
 
     async def _disk(self, spec: SandboxSpec) -> DiskWatch:
@@ -96,9 +95,7 @@ class SocketProvider:
             )
 
         folder = await self._in_thread(self.engine.host_folder)
-        return DiskWatch(
-            most=spec.limits.disk_mb * MB, measure=measure, host=existing(folder)
-        )
+        return DiskWatch(most=spec.limits.disk_mb * MB, measure=measure, host=folder)
 
     async def _claimed_or_running(self, spec: SandboxSpec) -> SocketSandbox:
         claimed = await self._in_thread(self._claim, spec)
@@ -374,11 +371,6 @@ class SocketProvider:
     async def _in_thread(self, work: Callable[..., T], *arguments: object) -> T:
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._threads, partial(work, *arguments))
-
-
-def existing(folder: Path) -> Path:
-    """The folder, or the one above it that this process can look at."""
-    return next(each for each in (folder, *folder.parents) if each.exists())
 
 
 async def answers(sandbox: SocketSandbox) -> bool:
