@@ -76,6 +76,10 @@ class Pool:
         starts.mkdir(parents=True, exist_ok=True)
         (starts / str(time.time_ns())).touch()
 
+    def forget(self, spec: SandboxSpec) -> None:
+        """None of this shape can be made now; the next session begins anew."""
+        self._seen.pop(shape_of(spec), None)
+
     def take(self, spec: SandboxSpec, place: Path) -> str | None:
         """Move a ticket to this place; return the name of the sandbox behind it."""
         for ticket in self._tickets(shape_of(spec)):

@@ -20,7 +20,7 @@ from sandbox import archive, inside, pool, trust
 from sandbox.connection import Lost, NotSent
 from sandbox.disk import MB, DiskWatch
 from sandbox.engine import Engine, WayOut
-from sandbox.errors import ProvisionFailed
+from sandbox.errors import ProvisionFailed, SandboxError
 from sandbox.places import Places, sources, under_uploads, written
 from sandbox.pool import Pool
 from sandbox.socket_sandbox import SocketSandbox
@@ -148,10 +148,16 @@ class SocketProvider:
             credentials=blank.credentials,
             snapshot=None,
         )
-        await self._in_thread(self.places.prepare, made)
-        await self._in_thread(trust.write, self.places.trust(name), "", self.extra_ca)
-        await self._in_thread(self._start, made)
-        await (await self._answering(made, READY_SECONDS)).close()
+        try:
+            await self._in_thread(self.places.prepare, made)
+            trusted = self.places.trust(name)
+            await self._in_thread(trust.write, trusted, "", self.extra_ca)
+            await self._in_thread(self._start, made)
+            await (await self._answering(made, READY_SECONDS)).close()
+        except SandboxError:
+            self.pool.forget(spec)
+            await self._end(name)
+            raise
         await self._in_thread(self.pool.offer, spec, name)
 
     async def _look_for_left_over(self) -> None:
@@ -163,9 +169,13 @@ class SocketProvider:
         names = await self._in_thread(self.engine.sandboxes)
         claimed = self.places.claimed
         for name in await self._in_thread(self.pool.left_over, names, claimed):
-            await self._in_thread(self.engine.remove, name)
-            await self._in_thread(self.engine.remove_files, name)
-            await self._in_thread(self.places.remove, name)
+            await self._end(name)
+
+    async def _end(self, name: str) -> None:
+        """End a sandbox that is nobody's, with all that belongs to it."""
+        await self._in_thread(self.engine.remove, name)
+        await self._in_thread(self.engine.remove_files, name)
+        await self._in_thread(self.places.remove, name)
 
     async def _hold(self, session_id: str) -> IO[bytes]:
         """Wait until nobody has the session's place alone."""

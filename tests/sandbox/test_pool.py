@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from sandbox import pool
+from sandbox.errors import ImageMissing
 from sandbox.pool import Pool
 from sandbox.socket_sandbox import SocketSandbox
 from sandbox.spec import FileMount, Files, Limits, SandboxSpec
@@ -147,6 +148,16 @@ async def test_what_a_dead_worker_left_is_ended(
     monkeypatch.setattr(pool, "MADE_WITHIN", -1.0)
     await place.provider._end_left_over()
     assert engines(place) == set()
+
+
+async def test_what_cannot_be_made_is_not_tried_again_and_again(place: Place) -> None:
+    place.provider.pool.most = 1
+    place.provider.pool.note(spec_of("agentsite-env:gone"))
+    with pytest.raises(ImageMissing):
+        await place.provider.tend()
+    await place.provider.tend()
+    assert engines(place) == set()
+    assert list(place.provider.places.state_dir.glob(f"{pool.PREFIX}*")) == []
 
 
 async def test_a_session_with_a_snapshot_gets_its_files(
