@@ -17,7 +17,7 @@ from sandbox import inside
 from sandbox.blame import blame, last_mentioned
 from sandbox.build_folder import BUILD_ID, BuildFolder
 from sandbox.build_settings import FOLDER, BuildSettings
-from sandbox.containers import ROOT_CAPABILITIES
+from sandbox.containers import ROOT_CAPABILITIES, remove_container
 from sandbox.contents import Contents, Layer
 from sandbox.errors import EngineUnavailable, LayerFailed
 from sandbox.following import follow, lines_of
@@ -314,14 +314,6 @@ class FetchFailed(Exception):
 def container_name(site: str, part: str) -> str:
     """One build runs at a time, so its containers have the same names each time."""
     return f"agentsite-{site}-build-{part}"
-
-
-def remove_container(api: APIClient, name: str) -> None:
-    try:
-        api.remove_container(name, force=True, v=True)
-    except APIError as error:
-        if error.status_code not in (404, 409):  # 409: its removal goes on already
-            raise
 
 
 def kill(api: APIClient, name: str) -> None:

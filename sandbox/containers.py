@@ -13,7 +13,7 @@ from docker.errors import APIError, DockerException, ImageNotFound, NotFound
 from docker.types import Mount, Ulimit
 from requests.exceptions import RequestException
 
-from sandbox import archive, inside, trust
+from sandbox import archive, disk, inside, trust
 from sandbox.errors import EngineUnavailable, ImageMissing, ProvisionFailed
 from sandbox.places import Places
 from sandbox.spec import HOME, OUTPUTS, UPLOADS, WORKSPACE, SandboxSpec
@@ -204,13 +204,7 @@ class Containers:
     @asking
     def remove(self, session_id: str) -> None:
         for name in (self.name(session_id), self.helper(session_id)):
-            try:
-                self.api.remove_container(name, force=True, v=True)
-            except NotFound:
-                pass
-            except APIError as error:
-                if error.status_code != 409:  # 409: its removal goes on already
-                    raise
+            remove_container(self.api, name)
 
     @asking
     def remove_files(self, session_id: str) -> None:
@@ -237,12 +231,12 @@ class Containers:
     @asking
     def used(self, session_id: str) -> int:
         """Measured beside the sandbox, by a program of the image that may read all."""
-        words = ["du", "-scxB1", *archive.KEPT]
+        words = [*disk.MEASURE, *archive.KEPT]
         with self.files_only(session_id, words, cap_add=["DAC_READ_SEARCH"]) as helper:
             self.api.start(helper)
             self.api.wait(helper)
             said: bytes = self.api.logs(helper, stderr=False)
-        return int(said.splitlines()[-1].split()[0])
+        return disk.measured(said)
 
     @asking
     def host_folder(self) -> Path:
@@ -262,8 +256,10 @@ class Containers:
     ) -> Iterator[str]:
         """Give a container that is not started: the engine's way to volumes' files.
 
-        What is unpacked beside them, or beyond them, is gone with it.
+        What is unpacked beside them, or beyond them, is gone with it. One that is
+        there already was left by a worker that died.
         """
+        remove_container(self.api, self.helper(session_id))
         found = self.api.inspect_volume(self.volume(session_id, "workspace"))
         self.api.create_container(
             found["Labels"][IMAGE],
@@ -281,7 +277,7 @@ class Containers:
         try:
             yield self.helper(session_id)
         finally:
-            self.api.remove_container(self.helper(session_id), force=True)
+            remove_container(self.api, self.helper(session_id))
 
     def helper(self, session_id: str) -> str:
         return f"{self.name(session_id)}-files"
@@ -302,6 +298,14 @@ class Containers:
         containers = self.api.containers(all=True, filters=wanted)
         volumes = self.api.volumes(filters=wanted)["Volumes"] or []
         return frozenset(found["Labels"][SESSION] for found in [*containers, *volumes])
+
+
+def remove_container(api: APIClient, name: str) -> None:
+    try:
+        api.remove_container(name, force=True, v=True)
+    except APIError as error:
+        if error.status_code not in (404, 409):  # 409: its removal goes on already
+            raise
 
 
 def tmpfs(tmp_mb: int) -> dict[str, str]:

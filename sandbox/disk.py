@@ -6,17 +6,24 @@ It is costly, so it is done when the host's free space has shrunk, or now and th
 
 from __future__ import annotations
 
+import logging
 import os
+import re
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from sandbox.errors import SandboxError
+from sandbox.errors import EngineUnavailable, SandboxError
 
 MB = 1024 * 1024
+MEASURE = ("du", "-sckx")
+"""A program and options that any image has, busybox too. Folders come after it."""
+
 LOOK_SECONDS = 2.0  # at the host's free space, while a command runs
 SHRUNK = 256 * MB
 MEASURE_SECONDS = 30.0
+
+log = logging.getLogger(__name__)
 
 
 class DiskWatch:
@@ -43,8 +50,9 @@ class DiskWatch:
             self._free, self._measured_at = free_bytes(self._host), time.monotonic()
             try:
                 self.used = await self._measure()
-            except SandboxError:
-                return False  # whoever waits for the call hears of the engine
+            except SandboxError as error:
+                log.warning("How full a sandbox's disk is, is not known: %s", error)
+                return False
         return self.is_over and self.used > before
 
     def _is_due(self) -> bool:
@@ -59,6 +67,14 @@ class DiskWatch:
             f"The sandbox's files take {self.used // MB} MB, and {self.most // MB} MB are"
             " allowed. Remove what is not needed: a command that adds to it is ended."
         )
+
+
+def measured(said: bytes) -> int:
+    """Return how many bytes the program found, from its last line."""
+    found = re.match(rb"\d+", said.rstrip().rpartition(b"\n")[2])
+    if found is None:
+        raise EngineUnavailable("The files of a sandbox could not be measured.")
+    return int(found[0]) * 1024
 
 
 def existing(folder: Path) -> Path:

@@ -25,10 +25,10 @@ from sandbox.build import (
     Built,
     Progress,
     container_name,
-    remove_container,
     remove_image,
 )
 from sandbox.build_folder import BUILD_ID, BuildFolder
+from sandbox.containers import remove_container
 from sandbox.contents import Contents
 from sandbox.engine import WayOut
 from sandbox.errors import EngineUnavailable

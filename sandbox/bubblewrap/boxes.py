@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from functools import cached_property, partial
 from pathlib import Path
 
-from sandbox import archive, inside
+from sandbox import archive, disk, inside
 from sandbox.bubblewrap import processes
 from sandbox.bubblewrap.cgroups import Cgroups
 from sandbox.bubblewrap.command import HOST, WRITABLE, arguments, files_only
@@ -111,10 +111,12 @@ class Boxes:
             yield "", iter(partial(work.stdout.read, archive.PIECE), b"")
 
     def used(self, session_id: str) -> int:
-        words = ["du", "-scxB1", *WRITABLE.values()]
-        with self._beside_files(checked(session_id), words) as work:
+        words, said = [*disk.MEASURE, *WRITABLE.values()], b""
+        beside = self._beside_files(checked(session_id), words)
+        # So it ends where a file went meanwhile.
+        with suppress(SnapshotFailed), beside as work:
             said, _ = work.communicate()
-        return int(said.splitlines()[-1].split()[0])
+        return disk.measured(said)
 
     def host_folder(self) -> Path:
         return self.files.folder
