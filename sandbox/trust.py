@@ -5,6 +5,7 @@ from __future__ import annotations
 import ssl
 from pathlib import Path
 
+from sandbox import overlay
 from sandbox.egress.certificates import JAVA_PASSWORD, java_truststore
 
 FOLDER = "/run/agentsite/trust"
@@ -47,9 +48,12 @@ def write(folder: Path, authority: str, extra_ca: Path | None) -> None:
 
 
 def machine_bundle() -> str:
-    """Return the authorities that this machine trusts."""
-    found = ssl.get_default_verify_paths().cafile
-    return Path(found).read_text() if found else ""
+    """Return the authorities that this machine trusts.
+
+    A Python that was not made for this machine looks for them elsewhere.
+    """
+    found = Path(ssl.get_default_verify_paths().cafile or overlay.BUNDLE)
+    return found.read_text() if found.exists() else ""
 
 
 def place(path: Path, data: bytes) -> None:
