@@ -121,7 +121,7 @@ class EnvironmentForm(ParamsForm):
             }
         ),
         help_text="Another image to build on, which the container engine has or can"
-        " fetch: with apt, or with bash and Python 3.9 or newer.",
+        " fetch: with apt, or with bash and Python 3.11 or newer.",
     )
     root = forms.BooleanField(label="Root in the sandbox", required=False)
     metadata = MetadataField(

@@ -11,8 +11,8 @@ if [ -n "$missing" ] || [ ! -d /etc/ssl/certs ]; then
     # shellcheck disable=SC2086
     apt-get install --yes -qq --no-install-recommends ca-certificates $missing
 fi
-if ! python3 -c 'import sys; sys.exit(sys.version_info < (3, 9))'; then
-    echo "the image's python3 is older than 3.9"
+if ! python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then
+    echo "the image's python3 is older than 3.11"
     exit 1
 fi
 [ -x /usr/bin/python3 ] || ln -s "$(command -v python3)" /usr/bin/python3
