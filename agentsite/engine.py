@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import socket
@@ -43,6 +44,27 @@ def answers(timeout: float = 5.0) -> bool:
             return b" 200 " in line.recv(64)
     except OSError:
         return False
+
+
+def need_runtime(name: str) -> None:
+    """Raise NoEngine where the engine cannot run containers by this runtime."""
+    try:
+        known = _runtimes()
+    except (OSError, ValueError):
+        raise NoEngine(_sentence("see why it answers no more")) from None
+    if name not in known:
+        raise NoEngine(
+            f"AGENTSITE_SANDBOX_RUNTIME is {name}, and the container engine at"
+            f" {address()} has no such runtime, only {', '.join(sorted(known))}: install"
+            " it and name it in the engine's daemon.json, or unset the setting."
+        )
+
+
+def _runtimes() -> set[str]:
+    with _connect(5.0) as line, line.makefile("rb") as answer:
+        line.sendall(b"GET /info HTTP/1.0\r\nHost: engine\r\n\r\n")
+        body = answer.read().partition(b"\r\n\r\n")[2]
+    return set(json.loads(body)["Runtimes"])
 
 
 def _connect(timeout: float) -> socket.socket:

@@ -81,6 +81,7 @@ class Site:
         await self._start_roles(["bus"])
         await self._prepare()
         await self._wait_for_engine()
+        await self._need_runtime()
         await self._start_roles([role for role in self.wanted if role != "bus"])
         if not self._stop.is_set():
             self._keepers.append(asyncio.create_task(self._welcome()))
@@ -115,9 +116,19 @@ class Site:
         )
         self._start_boxes()
 
+    async def _need_runtime(self) -> None:
+        """Refuse to start where each sandbox would fail for want of its runtime."""
+        asked = "sandbox_runtime" in self.conf.model_fields_set
+        if not asked or not self._has_sandboxes or self.conf.sandbox != "docker":
+            return
+        try:
+            await asyncio.to_thread(engine.need_runtime, self.conf.sandbox_runtime)
+        except engine.NoEngine as error:
+            raise CannotStart(str(error)) from None
+
     async def _do_without_engine(self, why: str) -> None:
         """Take bubblewrap, unless somebody has said that it must be Docker."""
-        if "sandbox" in self.conf.model_fields_set:
+        if {"sandbox", "sandbox_runtime"} & self.conf.model_fields_set:
             raise CannotStart(why)
         await self._need_boxes(f"{why} Nor can bubblewrap take its place: ")
         say(f"{why} Until then sandboxes are made by bubblewrap instead.")

@@ -52,6 +52,21 @@ def test_an_engine_answers_when_its_ping_does(tmp_path, monkeypatch, answer, exp
     thread.join()
 
 
+def test_an_engine_without_the_runtime_is_told_apart(tmp_path, monkeypatch):
+    path = tmp_path / "e.sock"
+    known = b'{"Runtimes": {"runc": {}, "io.containerd.runc.v2": {}}}'
+    thread = serve_once(path, b"HTTP/1.0 200 OK\r\n\r\n" + known)
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{path}")
+    with pytest.raises(NoEngine, match=r"AGENTSITE_SANDBOX_RUNTIME is runsc.* runc:"):
+        engine.need_runtime("runsc")
+    thread.join()
+
+
+def test_an_engine_that_went_away_has_no_runtime_at_all(away):
+    with pytest.raises(NoEngine, match="see why it answers no more"):
+        engine.need_runtime("runsc")
+
+
 def test_an_engine_that_answers_is_left_alone(monkeypatch):
     monkeypatch.setattr(engine, "answers", lambda: True)
     assert ensure() is None

@@ -278,6 +278,23 @@ async def test_who_asks_for_docker_gets_nothing_else(no_engine, monkeypatch):
         await up._start_engine()
 
 
+async def test_who_asks_for_a_runtime_gets_nothing_weaker(no_engine, monkeypatch):
+    monkeypatch.setenv("AGENTSITE_SANDBOX_RUNTIME", "runsc")
+    up = site.Site(Conf(), ["worker"])
+    with pytest.raises(site.CannotStart, match="No container engine answers here"):
+        await up._start_engine()
+
+
+@pytest.mark.docker
+async def test_a_runtime_that_the_engine_has_not_is_refused_in_a_sentence(monkeypatch):
+    monkeypatch.setenv("AGENTSITE_SANDBOX_RUNTIME", "runsc-of-nobody")
+    up = site.Site(Conf(), ["worker"])
+    with pytest.raises(site.CannotStart, match=r"has no such runtime, only .*\brunc\b"):
+        await up._need_runtime()
+    monkeypatch.setenv("AGENTSITE_SANDBOX_RUNTIME", "runc")
+    await site.Site(Conf(), ["worker"])._need_runtime()
+
+
 async def test_without_both_it_says_what_to_install(no_engine, monkeypatch):
     monkeypatch.setattr(machine, "program", lambda: unusable())
     up = site.Site(Conf(), ["worker"])
