@@ -71,7 +71,6 @@ class Build:
     progress: Progress
     network: str  # egress, bridge or host
     began: float = field(default_factory=time.monotonic)
-    written: int = 0
     replaced: list[str] = field(default_factory=list)
 
     def run(self, contents: Contents, base: str, *, fresh: bool) -> Built:
@@ -126,16 +125,19 @@ class Build:
             return
         name = container_name(self.site, "way-out")
         self._create_way_out(name, base)
-        self.api.start(name)
+        try:
+            self.api.start(name)
+            self._await_way_out()
+            yield f"container:{name}"
+        finally:
+            remove_container(self.api, name)
+
+    def _await_way_out(self) -> None:
         until = time.monotonic() + READY_SECONDS
         while not self.places.socket(BUILD_ID).exists():
             if time.monotonic() > until:
                 raise EngineUnavailable("The network of a build did not come up.")
             time.sleep(0.02)
-        try:
-            yield f"container:{name}"
-        finally:
-            remove_container(self.api, name)
 
     def _create_way_out(self, name: str, base: str) -> None:
         places = self.places
