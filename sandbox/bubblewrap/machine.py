@@ -36,9 +36,9 @@ def program() -> str:
             "bubblewrap is not installed: install it (apt-get install bubblewrap)."
         )
     user = FIRST_UID if is_root() else None
-    words = ["--unshare-user", "--unshare-net", "--ro-bind", "/", "/", "true"]
+    namespaces = ["--unshare-user", "--disable-userns", "--unshare-net"]
     done = subprocess.run(  # noqa: S603
-        [found, *words],
+        [found, *namespaces, "--ro-bind", "/", "/", "true"],
         capture_output=True,
         text=True,
         check=False,
@@ -50,8 +50,9 @@ def program() -> str:
     )
     if done.returncode:
         raise EngineUnavailable(
-            "bubblewrap cannot make a sandbox here, since this machine gives users no"
-            f" namespaces of their own: {done.stderr.strip()[-300:]}"
+            "bubblewrap cannot make a sandbox here, since it is older than 0.8 or this"
+            " machine gives users no namespaces of their own:"
+            f" {done.stderr.strip()[-300:]}"
         )
     return found
 
