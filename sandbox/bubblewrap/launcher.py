@@ -31,6 +31,11 @@ class Launch:
     limits: Mapping[str, int] = field(default_factory=dict)
     stays: bool = False  # a child of ours; otherwise it outlives us
 
+    @property
+    def marks(self) -> dict[str, str]:
+        """What tells its processes, from the first moment."""
+        return {LABEL: self.label} if self.label else {}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Launcher:
@@ -60,15 +65,15 @@ class Launcher:
                 stdin=stdin,
                 stdout=stdout,
                 stderr=stderr,
+                env={**os.environ, **launch.marks},
                 pass_fds=[listed, *handles],
                 cwd="/",
             )
 
     def _order(self, launch: Launch, listed: int) -> str:
-        label = {LABEL: launch.label} if launch.label else {}
         order = {
             "argv": [program(), "--args", str(listed), *launch.command],
-            "environment": {"PATH": PATH, **label},
+            "environment": {"PATH": PATH, **launch.marks},
             "cgroups": [str(group) for group in launch.cgroups],
             "limits": dict(launch.limits),
             "stays": launch.stays,

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
+from sandbox import socket_provider
 from sandbox.base import Sandbox
 from sandbox.bubblewrap import processes
 from sandbox.bubblewrap.machine import FIRST_UID, NO_CGROUPS, NO_ROOT
@@ -69,6 +70,18 @@ async def test_a_sandbox_without_files_is_found_by_its_label(
     await provider.destroy(spec.session_id, keep_workspace=False)
     assert await provider.sessions() == frozenset()
     await provider.close()
+
+
+async def test_a_sandbox_that_is_being_started_is_not_taken_for_ended(
+    bubblewrap_provider: BubblewrapProvider,
+    base_tree: tuple[str, Path],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(socket_provider, "ENDED_EVERY", 1)  # ask from the first moment
+    for _ in range(5):
+        spec = spec_of(base_tree[0])
+        await (await bubblewrap_provider.provision(spec)).close()
+        await bubblewrap_provider.destroy(spec.session_id, keep_workspace=False)
 
 
 async def test_a_sandbox_cannot_pass_for_another_ones_process(
