@@ -90,7 +90,7 @@ async def test_a_sandbox_cannot_pass_for_another_ones_process(
     provider = own_engine.provider()
     sandbox = await provider.provision(spec_of(base_tree[0]))
     label = f"{processes.LABEL}={own_engine.site}/sesn_forged"
-    await bash(sandbox, f"env {label} sleep 600 &")
+    await bash(sandbox, f"env {label} sleep 600 & until pgrep sleep; do :; done")
     assert text(await bash(sandbox, "pgrep -c sleep")) == "1"
     assert await provider.sessions() == {sandbox.session_id}
     await sandbox.close()
