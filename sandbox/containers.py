@@ -26,7 +26,15 @@ ROOT_CAPABILITIES = ["CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "SETGID", "SET
 SITE = "agentsite.site"
 SESSION = "agentsite.session"
 IMAGE = "agentsite.image"
-
+# An image is somebody's own, and so is its program: DAC_READ_SEARCH, the lesser right,
+# would open any file of this machine by its handle.
+MEASURING = {
+    "cap_add": ["DAC_OVERRIDE"],
+    "security_opt": ["no-new-privileges:true"],
+    "mem_limit": 512 * MB,
+    "memswap_limit": 512 * MB,
+    "pids_limit": 32,
+}
 
 CONNECTIONS = 8
 ANSWER_SECONDS = 60
@@ -232,7 +240,7 @@ class Containers:
     def used(self, session_id: str) -> int:
         """Measured beside the sandbox, by a program of the image that may read all."""
         words = [*disk.MEASURE, *archive.KEPT]
-        with self.files_only(session_id, words, cap_add=["DAC_READ_SEARCH"]) as helper:
+        with self.files_only(session_id, words, **MEASURING) as helper:
             self.api.start(helper)
             self.api.wait(helper)
             said: bytes = self.api.logs(helper, stderr=False)

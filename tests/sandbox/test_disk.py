@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import tarfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -47,6 +49,40 @@ def test_files_that_go_while_they_are_measured_hide_nothing(
     boxes = Boxes(site="test", places=places, folder=tmp_path)
     monkeypatch.setattr(boxes, "_beside_files", beside)
     assert boxes.used("sesn_1") == 7 * 1024
+
+
+NOSY_DU = """#!/bin/sh
+sed -n 's/CapEff:[^0-9]*/0x/p' /proc/self/status | xargs printf '%d total'
+"""
+DAC_OVERRIDE = 1 << 1
+
+
+@pytest.fixture
+def nosy_image(docker_provider: DockerProvider, base_image: str) -> Iterator[str]:
+    """What somebody may have made of an environment's image, as root in its build."""
+    api = docker_provider.engine.api
+    made = api.create_container(base_image, command="true")["Id"]
+    with io.BytesIO() as packed:
+        with tarfile.open(fileobj=packed, mode="w") as target:
+            entry = tarfile.TarInfo("usr/bin/du")
+            entry.size, entry.mode = len(NOSY_DU), 0o755
+            target.addfile(entry, io.BytesIO(NOSY_DU.encode()))
+        api.put_archive(made, "/", packed.getvalue())
+    image = api.commit(made)["Id"]
+    api.remove_container(made)
+    yield image
+    api.remove_image(image, force=True)
+
+
+@pytest.mark.docker
+async def test_what_measures_has_no_right_that_reaches_the_host(
+    docker_provider: DockerProvider, nosy_image: str
+) -> None:
+    spec = spec_of(nosy_image)
+    await (await docker_provider.provision(spec)).close()
+    seen = docker_provider.engine.used(spec.session_id) // 1024
+    await docker_provider.destroy(spec.session_id, keep_workspace=False)
+    assert seen == DAC_OVERRIDE
 
 
 @pytest.mark.docker
