@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import Any
 
 from django.db import connection, transaction
-from django.db.models import Count, Max, Min, Q, QuerySet, Sum, TextField
+from django.db.models import Count, F, Max, Min, Q, QuerySet, Sum, TextField
 from django.db.models.functions import Cast, Length
 from django.utils import timezone
 
@@ -238,11 +238,17 @@ def records(
 def since(session_id: str, number: int, *, limit: int = 500) -> list[Frame]:
     """Return the frames after a number, in order, at most `limit` of them."""
     rows = Event.objects.filter(session_id=session_id)
-    arrived = rows.filter(seq__gt=number).order_by("seq")[:limit]
-    taken = rows.filter(position__gt=number, seq__lte=number).order_by("position")
-    found = [*arrived, *taken[:limit]]
+    shown = Q(position=F("seq")) | Q(type__in=[*QUEUED_TYPES])
+    arrived = [*rows.filter(shown, seq__gt=number).order_by("seq")[:limit]]
+    taken = rows.filter(position__gt=number).exclude(position=F("seq"))
+    if len(arrived) == limit:  # what comes behind these is for another time
+        taken = taken.filter(position__lt=arrived[-1].seq)
+    found = {row.pk: row for row in (*arrived, *taken.order_by("position")[:limit])}
     frames = [
-        frame for row in found for frame in frames_of(row) if frame.number > number
+        frame
+        for row in found.values()
+        for frame in frames_of(row)
+        if frame.number > number
     ]
     return sorted(frames, key=lambda frame: frame.number)[:limit]
 

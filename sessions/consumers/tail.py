@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from bisect import bisect_right
 from collections import deque
 from collections.abc import Sequence
 from itertools import islice
+from operator import attrgetter
 from typing import Any
 
 from sessions.consumers.database import in_database
@@ -109,7 +111,7 @@ class Tail:
         if self.number is None or number >= self.number:
             return []
         if self._recent and number >= self._recent[0].number - 1:
-            first = number + 1 - self._recent[0].number
+            first = bisect_right(self._recent, number, key=attrgetter("number"))
             return list(islice(self._recent, first, first + PAGE))
         return await in_database(load, self.session_id, number, PAGE)
 

@@ -12,6 +12,7 @@ from sessions.events import (
     AgentToolUse,
     Draft,
     EventType,
+    ThreadMessageReceived,
     ThreadStatusRunning,
     Unknown,
     UserInterrupt,
@@ -28,6 +29,15 @@ def said(text):
 
 def asked(text):
     message = UserMessage(content=[{"type": "text", "text": text}])
+    return Draft(payload=message, queued=True)
+
+
+def told(text):
+    message = ThreadMessageReceived(
+        from_session_thread_id="sthr_1",
+        from_agent_name="Worker",
+        content=[{"type": "text", "text": text}],
+    )
     return Draft(payload=message, queued=True)
 
 
@@ -142,6 +152,19 @@ def test_reading_in_pages_misses_nothing(session, limit):
     while frames := log.since(session.pk, seen[-1] if seen else 0, limit=limit):
         seen += [frame.number for frame in frames]
     assert seen == list(range(1, log.last_number(session.pk) + 1))
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3, 50])
+def test_a_message_between_threads_is_read_once_where_it_was_taken_in(session, limit):
+    fence = hold(session)
+    log.append(session.pk, [told("a"), told("b"), told("c"), told("d"), said("e")])
+    log.append(session.pk, [said("f")])
+    log.take_in(session.pk, fence=fence)
+    log.append(session.pk, [said("g")])
+    seen = []
+    while frames := log.since(session.pk, seen[-1] if seen else 0, limit=limit):
+        seen += [frame.number for frame in frames]
+    assert seen == list(range(5, 12))
 
 
 def test_the_last_frames_end_before_the_given_number(session):

@@ -11,6 +11,7 @@ from django.test import Client
 from agents.ids import new_id
 from agentsite.asgi import application
 from sessions import bus, lifecycle, log
+from sessions.events import Draft, ThreadMessageReceived
 from tests.sessions.streams.conftest import (
     append,
     asked,
@@ -19,6 +20,7 @@ from tests.sessions.streams.conftest import (
     own,
     preview,
     said,
+    text,
 )
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -110,6 +112,20 @@ async def test_a_queued_message_comes_twice(watched, bobs):
         taken = (await page.next("batch"))["events"][0]
     assert arrived["id"] == taken["id"]
     assert [arrived["queued"], taken["queued"]] == [True, False]
+
+
+async def test_a_message_between_threads_hides_nothing_behind_it(watched, bobs):
+    message = ThreadMessageReceived(
+        from_session_thread_id="sthr_1", from_agent_name="Worker", content=text("hello")
+    )
+    async with Page(watched, bobs) as page:
+        await append(watched, said("one"))
+        await page.next("batch")
+        await append(watched, Draft(payload=message, queued=True), said("three"))
+        await page.next("batch")
+        await append(watched, said("four"))
+        events = (await page.next("batch"))["events"]
+    assert [event["number"] for event in events] == [4]
 
 
 async def test_previews_come_as_frames(watched, bobs):
