@@ -14,7 +14,18 @@ from datetime import datetime
 from typing import Any
 
 from django.db import connection, transaction
-from django.db.models import Count, F, Max, Min, Q, QuerySet, Sum, TextField
+from django.db.models import (
+    Count,
+    Exists,
+    F,
+    Max,
+    Min,
+    OuterRef,
+    Q,
+    QuerySet,
+    Sum,
+    TextField,
+)
 from django.db.models.functions import Cast, Length
 from django.utils import timezone
 
@@ -153,6 +164,26 @@ def take_in(
     """
     rows = queued(session_id, thread_id).filter(type__in=[*types])
     return _taken(session_id, rows, fence)
+
+
+def take_step(
+    session_id: str,
+    *,
+    fence: int,
+    thread_id: str,
+    types: Iterable[EventType] = STEP,
+) -> list[Record]:
+    """Take in what a thread's next step is to read.
+
+    Nothing from behind a stop that waits: the turn would have it that the stop is about
+    to end, and what somebody said after their stop would never be answered.
+
+    Raises:
+        Fenced: the lease has moved on.
+    """
+    waiting = queued(session_id, thread_id)
+    stops = waiting.filter(type=EventType.USER_INTERRUPT, seq__lt=OuterRef("seq"))
+    return _taken(session_id, waiting.filter(~Exists(stops), type__in=[*types]), fence)
 
 
 def take_in_interrupts(

@@ -162,12 +162,12 @@ class HostedTurn:
         return await self._of_thread(self._take_in)
 
     def _take_in(self, session_id: str, **fenced: Any) -> Sequence[Record]:
-        if taken := log.take_in(session_id, **fenced):
+        if taken := log.take_step(session_id, **fenced):
             self._read_on()
         return taken
 
     async def take_decisions(self) -> Sequence[Record]:
-        return await self._of_thread(log.take_in, types=DECISIONS)
+        return await self._of_thread(log.take_step, types=DECISIONS)
 
     async def take_in_interrupts(self) -> None:
         await self._of_thread(log.take_in_interrupts)

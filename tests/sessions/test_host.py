@@ -9,7 +9,7 @@ import pytest
 from asgiref.sync import sync_to_async
 
 from sandbox.fake import FakeProvider
-from sessions import leases, log
+from sessions import actions, leases, log
 from sessions.models import Event, Session, Status
 from tests.sessions.hosting import (
     STOP,
@@ -195,6 +195,26 @@ async def test_a_message_sent_with_the_interrupt_opens_the_next_turn(
     order = await types(session)
     assert order.count("session.status_idle") == 2
     assert order.count("session.status_running") == 2
+
+
+async def test_a_message_sent_with_an_interrupt_right_before_a_step_is_answered(
+    actor, agent, environment, hands, monkeypatch
+):
+    look = {"name": "glob", "input": {"pattern": "*"}}
+    first = scripted({"tools": [look]}, {"say": "Never."})
+    session = await begin(actor, agent, environment, first)
+    instead = iter([[], [STOP, scripted({"say": "Instead."})]])
+
+    def take_step(*args, step=log.take_step, **kwargs):
+        if sent := next(instead, []):
+            actions.send_events(actor, session, sent)
+        return step(*args, **kwargs)
+
+    monkeypatch.setattr(log, "take_step", take_step)
+    async with hosting(hands):
+        await until(seen(session, "session.status_idle", 2))
+    *_, said = await events(session, "agent.message")
+    assert said.payload["content"][0]["text"] == "Instead."
 
 
 async def test_a_session_goes_on_after_an_interrupt(actor, agent, environment, hands):

@@ -221,6 +221,16 @@ def test_a_stop_leaves_later_messages_to_the_next_turn(session):
     assert "user.message" in log.queued_types(session.pk)
 
 
+def test_no_step_reads_past_a_stop_that_waits(session):
+    fence, primary = hold(session), log.primary_id(session.pk)
+    log.append(session.pk, [RUNNING, asked("before"), STOP, asked("later")])
+    (before,) = log.take_step(session.pk, fence=fence, thread_id=primary)
+    assert log.take_step(session.pk, fence=fence, thread_id=primary) == []
+    log.take_in_interrupts(session.pk, fence=fence, thread_id=primary)
+    (later,) = log.take_step(session.pk, fence=fence, thread_id=primary)
+    assert [before.seq, later.seq] == [2, 4]
+
+
 def test_without_a_stop_no_message_is_taken_in(session):
     fence = hold(session)
     log.append(session.pk, [asked("a"), RUNNING])

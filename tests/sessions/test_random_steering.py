@@ -147,6 +147,7 @@ async def test_whatever_people_do_the_log_is_whole(
     assert alternates(kinds, *spans)
     assert_each_answer_follows_its_call(left)
     assert_nothing_runs_after_a_stop(left)
+    assert_a_message_is_read_after_the_stop_it_came_with(left)
 
 
 def assert_each_answer_follows_its_call(left):
@@ -167,3 +168,11 @@ def assert_nothing_runs_after_a_stop(left):
         elif event.type in {"session.thread_status_idle", "session.status_running"}:
             stopping = False
         assert not (stopping and event.type == "span.model_request_start")
+
+
+def assert_a_message_is_read_after_the_stop_it_came_with(left):
+    """Or the turn that is stopped had it, and nobody ever answers."""
+    stops = {e.seq: e.position for e in left.events if e.type == "user.interrupt"}
+    for event in left.events:
+        if event.type == "user.message" and event.seq - 1 in stops:
+            assert event.position > stops[event.seq - 1]
