@@ -99,17 +99,17 @@ class Outputs:
 
     async def capture(self, sandbox: Sandbox, seconds: float) -> None:
         """Keep what is new. What cannot be kept is told in the log, once."""
-        async with self._turn:
-            try:
-                await self._capture(sandbox, seconds)
-            except (SandboxError, OSError) as error:
-                logger.warning("outputs of %s: %s", self._session.pk, error)
-            except (log.Fenced, log.SessionGone) as gone:
-                logger.info("outputs of %s given up: %s", self._session.pk, gone)
+        try:
+            await self._capture(sandbox, seconds)
+        except (SandboxError, OSError) as error:
+            logger.warning("outputs of %s: %s", self._session.pk, error)
+        except (log.Fenced, log.SessionGone) as gone:
+            logger.info("outputs of %s given up: %s", self._session.pk, gone)
 
     async def _capture(self, sandbox: Sandbox, seconds: float) -> None:
         try:
-            async with asyncio.timeout(seconds):
+            # The wait for a capture that is under way counts too.
+            async with asyncio.timeout(seconds), self._turn:
                 if fresh := await self._fresh(sandbox):
                     await self._fetch_all(sandbox, fresh)
         except TimeoutError:

@@ -186,7 +186,6 @@ async def test_what_takes_too_long_is_left_for_later_and_the_turn_ends(
     actor, agent, environment, hands, monkeypatch
 ):
     monkeypatch.setattr("sessions.turn.CAPTURE_SECONDS", 0.05)
-    monkeypatch.setattr("sessions.turn.Outputs.capture_soon", lambda *_: None)
 
     async def endless(self, path):
         await asyncio.sleep(600)
