@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from agents.models import File, SkillVersion
 from sandbox.spec import SKILLS, FileMount
-from sessions import log, network
+from sessions import log
 from sessions.harness.contract import FileUnavailable
 from sessions.models import Session, SessionResource
 
@@ -34,6 +35,7 @@ class Opened:
 
     session: Session
     files: Files
+    has_repositories: bool = False  # none is added later
     session_hosts: tuple[str, ...] = ()  # what it may reach beside its environment's
     skills: tuple[MountedSkill, ...] = ()
 
@@ -44,7 +46,7 @@ class Opened:
         return (*files, *(mount for skill in self.skills for mount in skill.mounts))
 
 
-def load(session_id: str) -> Opened:
+def load(session_id: str, session_hosts: tuple[str, ...] = ()) -> Opened:
     """Read what all turns of a session need to know.
 
     Raises:
@@ -53,10 +55,14 @@ def load(session_id: str) -> Opened:
     session = Session.objects.filter(pk=session_id).first()
     if session is None:
         raise log.SessionGone(session_id)
+    resources = [*SessionResource.objects.filter(session=session_id)]
     return Opened(
         session=session,
-        files=mounted_files(session_id),
-        session_hosts=network.session_hosts(session_id),
+        files=_files(resources),
+        has_repositories=any(
+            each.type == SessionResource.REPOSITORY for each in resources
+        ),
+        session_hosts=session_hosts,
         skills=_skills(session),
     )
 
@@ -85,8 +91,11 @@ def _mounted(version: SkillVersion) -> MountedSkill:
 
 def mounted_files(session_id: str) -> Files:
     """What is mounted now: files may be added and removed while a session works."""
-    resources = SessionResource.objects.filter(session=session_id)
-    mounted = dict(resources.values_list("file_id", "mount_path"))
+    return _files(SessionResource.objects.filter(session=session_id))
+
+
+def _files(resources: Iterable[SessionResource]) -> Files:
+    mounted = {each.file_id: each.mount_path for each in resources if each.file_id}
     files = File.objects.filter(pk__in=mounted).order_by("pk")
     return tuple((mounted[file.pk], file.path) for file in files)
 

@@ -110,15 +110,20 @@ class HostedTurn:
 
         Only here, at the beginning of a turn: a prompt that changes is read anew.
         """
-        found = await self._database(repositories_of, self.session_id)
+        found = await self._repositories()
         if any(each.state != SessionResource.READY for each in found):
             await self._clone(found)
-            found = await self._database(repositories_of, self.session_id)
+            found = await self._repositories()
         self.system_notes = (
             *(f"A file is mounted at {path}." for path, _ in self._opened.files),
             *notes_of(found),
             *self._skill_notes(found),
         )
+
+    async def _repositories(self) -> list[SessionResource]:
+        if not self._opened.has_repositories:
+            return []
+        return await self._database(repositories_of, self.session_id)
 
     async def _clone(self, found: Sequence[SessionResource]) -> None:
         try:

@@ -203,7 +203,8 @@ class Work:
 
 
 def _opened(session_id: str) -> tuple[Opened, Standing]:
-    return load(session_id), _standing(session_id)
+    standing = _standing(session_id)
+    return load(session_id, standing.session_hosts), standing
 
 
 def _standing(session_id: str) -> Standing:
