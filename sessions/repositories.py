@@ -66,7 +66,7 @@ def repositories_of(session_id: str) -> list[SessionResource]:
 
 
 def forget_clones(session_id: str) -> None:
-    """The session's files were removed: the next turn clones anew."""
+    """The session's files are gone: the next turn clones anew."""
     found = SessionResource.objects.filter(
         session=session_id, type=SessionResource.REPOSITORY
     )

@@ -15,6 +15,7 @@ from sessions.lifecycle import Finished
 from sessions.models import Status, Thread
 from sessions.opened import Opened, load
 from sessions.outputs import Outputs
+from sessions.repositories import forget_clones
 from sessions.shared_sandbox import SharedSandbox
 from sessions.turn import Database, HostedTurn
 from sessions.turns import Hands, Turns
@@ -90,7 +91,7 @@ class Work:
             await sandbox.close()
 
     async def _described(self, origin: Origin) -> SandboxOpened:
-        return await self._database(keeping.opened, origin, self.session_id)
+        return await self._database(_told_of, origin, self.session_id)
 
     async def _attend(
         self, standing: Standing, opened: Opened, sandbox: SharedSandbox
@@ -200,6 +201,14 @@ class Work:
         await self._database(
             log.append, self.session_id, [Draft(payload=told)], fence=self.fence
         )
+
+
+def _told_of(origin: Origin, session_id: str) -> SandboxOpened:
+    """What the log says of a sandbox that was made; clones it lacks are made again."""
+    told = keeping.opened(origin, session_id)
+    if told.files == "lost":
+        forget_clones(session_id)
+    return told
 
 
 def _opened(session_id: str) -> tuple[Opened, Standing]:

@@ -143,3 +143,33 @@ async def test_a_clone_that_failed_is_told_and_tried_again_at_the_next_turn(
         assert f"{URL} is cloned at /workspace/books, at commit {COMMIT}" in prompt
         assert "- release (/workspace/books/.claude/skills/r/SKILL.md)" in prompt
         assert "whoever writes there wrote them" in prompt
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_a_clone_that_was_lost_with_its_sandbox_is_made_again(
+    actor, working_agent, environment, hands, monkeypatch
+):
+    clones = []
+
+    async def execute(self, call_id, tool, input):
+        if call_id.startswith("sesrsc_"):
+            clones.append(call_id)
+        text = {"type": "text", "text": f"cloned {COMMIT}"}
+        return ToolOutcome(content=(text,), is_error=False)
+
+    monkeypatch.setattr(FakeSandbox, "execute", execute)
+    look = {"name": "bash", "input": {"command": "ls"}}
+    session = await sync_to_async(start)(
+        actor,
+        working_agent,
+        environment,
+        {"url": URL},
+        initial_events=[scripted({"say": "One."}, {"tools": [look]}, {"say": "Two."})],
+    )
+    async with hosting(hands):
+        await is_idle(session)
+        await hands.provider.destroy(session.pk, keep_workspace=False)
+        for turn in (2, 3):
+            await send(actor, session, [message("Again.")])
+            await until(seen(session, "session.status_idle", count=turn))
+    assert len(clones) == len(set(clones)) == 2
