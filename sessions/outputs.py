@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import PurePosixPath
-from typing import Any, Protocol, TypeVar
+from typing import Any
 
 from django.db import transaction
 
@@ -22,6 +22,7 @@ from sandbox.base import Sandbox
 from sandbox.errors import FileUnavailable, SandboxError
 from sandbox.spec import OUTPUTS, FoundFile
 from sessions import log
+from sessions.database import Database
 from sessions.events import Draft, OutputsCaptured
 from sessions.models import Session
 
@@ -38,16 +39,6 @@ BATCH_FILES, BATCH_BYTES = 50, 64 * 1024 * 1024
 """What is fetched before it is kept: a capture that is cut off loses no more."""
 NAMED = 20
 """Files that are named in the log of those that were left out."""
-
-Result = TypeVar("Result")
-
-
-class Database(Protocol):
-    """Runs a function where the database may be asked."""
-
-    async def __call__(
-        self, work: Callable[..., Result], *args: Any, **kwargs: Any
-    ) -> Result: ...
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
 
 from agents.bundles import MANIFEST, read_manifest
 from agents.errors import InvalidRequest
@@ -24,6 +23,7 @@ from sandbox.git_clone import (
     why_not,
 )
 from sandbox.spec import ToolOutcome
+from sessions.database import Database
 from sessions.events import Draft, RepositoryCloned
 from sessions.models import SessionResource
 
@@ -36,16 +36,7 @@ MOST_SKILLS = 100
 MANIFEST_BYTES = 64 * 1024
 SAID_CHARACTERS = 500
 
-Result = TypeVar("Result")
 Emit = Callable[[Draft], Awaitable[object]]
-
-
-class Database(Protocol):
-    """Runs a function where the database may be asked."""
-
-    async def __call__(
-        self, work: Callable[..., Result], *args: Any, **kwargs: Any
-    ) -> Result: ...
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -35,12 +35,12 @@ from sandbox.spec import (
     SandboxStatus,
 )
 from sessions import images, keeping
+from sessions.database import Database
 from sessions.harness.contract import Harness
 from sessions.harness.loop import run_turn
 from sessions.harness.model import Model
 from sessions.network import policy_for
 from sessions.opened import Opened
-from sessions.turn import Database
 
 if TYPE_CHECKING:
     from sessions.harness.anthropic_model import AnthropicModel

@@ -7,7 +7,7 @@ import logging
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 from agents.definitions import enabled_names
 from agents.ids import new_id
@@ -15,6 +15,7 @@ from sandbox.base import Sandbox
 from sandbox.errors import OutcomeUnknown, SandboxError, SandboxGone
 from sandbox.spec import ToolOutcome
 from sessions import budgets, bus, errands, lifecycle, log, threads
+from sessions.database import Database
 from sessions.events import (
     ERRAND_TYPES,
     AgentToolResult,
@@ -64,14 +65,6 @@ STOP_SECONDS = 40.0
 """How long an interrupt waits for tools to stop before the turn ends without that."""
 
 Result = TypeVar("Result")
-
-
-class Database(Protocol):
-    """Runs a function in the host's database thread."""
-
-    async def __call__(
-        self, work: Callable[..., Result], *args: Any, **kwargs: Any
-    ) -> Result: ...
 
 
 class HostedTurn:

@@ -7,13 +7,14 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from sessions import lifecycle
+from sessions.database import Database
 from sessions.harness.contract import END_TURN, Ending, Harness, LeaseLost
 from sessions.harness.loop import close_interrupted
 from sessions.harness.model import Model
 from sessions.harness.standing import is_interrupted
 from sessions.lifecycle import Finished
 from sessions.shared_sandbox import Sandboxes
-from sessions.turn import Database, HostedTurn
+from sessions.turn import HostedTurn
 
 OVER = frozenset({Finished.THREAD_IDLE, Finished.SESSION_IDLE})
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from sandbox.spec import Origin
 from sessions import bus, keeping, lifecycle, log, network
+from sessions.database import Database
 from sessions.events import Draft, Recovery, SandboxOpened
 from sessions.leases import Claim
 from sessions.lifecycle import Finished
@@ -17,7 +18,7 @@ from sessions.opened import Opened, load
 from sessions.outputs import Outputs
 from sessions.repositories import forget_clones
 from sessions.shared_sandbox import SharedSandbox
-from sessions.turn import Database, HostedTurn
+from sessions.turn import HostedTurn
 from sessions.turns import Hands, Turns
 
 LOOK_SECONDS = 5.0
