@@ -428,11 +428,6 @@ def pretty(value: object) -> str:
 
 
 @register.filter
-def json_of(record: Record) -> str:
-    return pretty(record.wire())
-
-
-@register.filter
 def is_error(record: Record) -> bool:
     if record.type == EventType.SESSION_ERROR:
         return True
