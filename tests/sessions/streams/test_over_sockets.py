@@ -133,6 +133,7 @@ async def test_two_hundred_readers_get_every_event_in_order(live):
 async def test_previews_come_before_their_event(live):
     publisher, event_id = bus.Publisher(), new_id("sevt")
     async with reading(live, query="?event_deltas[]=agent.message") as reader:
+        await _heard(live)
         await preview(publisher, live, event_id, "Once ", "upon ", "a time")
         frames = []
         while not frames or _text(frames) != "Once upon a time":
@@ -155,6 +156,7 @@ async def test_previews_do_not_come_unasked(live):
         reading(live) as plain,
         reading(live, query="?event_deltas=agent.message") as asking,
     ):
+        await _heard(live)
         await preview(publisher, live, event_id, "Once")
         await asking.take(2)
         await append(live, said("Once", id=event_id))
@@ -171,6 +173,7 @@ async def test_a_child_s_words_are_previewed_on_its_own_stream_only(live):
         reading(live, query=asking, thread=child) as own,
         reading(live, query=asking, thread=other) as others,
     ):
+        await _heard(live)
         await preview(publisher, live, ids[0], "Mine", child_id=child.pk)
         await preview(publisher, live, ids[1], "Everybody's")
         publisher.flush(live.pk)  # the primary thread's event is written: its alone
@@ -294,6 +297,7 @@ async def test_it_goes_on_while_the_bus_is_away(site, live):
             assert (await reader.next())["id"] == 1
         finally:
             site.start_bus()
+        await _heard(live)
         await append(live, said("again"))
         assert (await reader.next())["id"] == 2
 
@@ -319,6 +323,7 @@ async def test_the_async_sdk_reads_events_and_previews(site, live):
         stream = await client.beta.sessions.events.stream(
             live.pk, event_deltas=["agent.message"]
         )
+        await _heard(live)
         await preview(publisher, live, event_id, "Once")
         events = [await anext(stream), await anext(stream)]
         await append(live, said("Once.", id=event_id), terminated())
@@ -345,6 +350,11 @@ def subscribers(session):
     channel = wire.channel_of(bus.session_group(session.pk))
     with redis.Redis.from_url(wire.address()) as client:
         return dict(client.pubsub_numsub(channel))[channel.encode()]
+
+
+async def _heard(session):
+    """Wait until the site hears the bus: what was said of a reply before, nobody sees."""
+    await _until(lambda: in_thread(subscribers, session), 1)
 
 
 async def _streams(site):
