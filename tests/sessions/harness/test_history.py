@@ -18,6 +18,8 @@ from sessions.events import (
     SystemMessage,
     ThreadContextCompacted,
     ThreadMessageReceived,
+    ToolLateResult,
+    ToolMarkedDone,
     ToolStarted,
     UserCustomToolResult,
     UserMessage,
@@ -25,6 +27,7 @@ from sessions.events import (
 from sessions.harness.fake import FakeTurn
 from sessions.harness.history import History
 from sessions.harness.horizon import CONDENSES, horizon_of
+from sessions.harness.model import compact
 from sessions.harness.transcript import fold, transcript_of
 
 
@@ -69,6 +72,16 @@ class AnyLog:
             UserMessage(content=content),
             SystemMessage(content=[self.text()]),
             ThreadMessageReceived(from_session_thread_id="sthr_1", content=content),
+            ToolMarkedDone(tool_use_id="sevt_c", call="bash", sender="Bob"),
+            ToolLateResult(
+                tool_use_id="sevt_c",
+                errand_id="sevt_e",
+                attempt=2,
+                outcome="run_again",
+                call="bash",
+                sender="Bob",
+                content=content,
+            ),
         ]
         return [Draft(payload=self.dice.choice(kinds))]
 
@@ -158,9 +171,10 @@ def test_folding_as_events_come_is_folding_from_the_first_one_on(seed):
         anew = transcript_of(log.turn.log)
         assert history.transcript.tokens == anew.tokens
         assert history.transcript.files == anew.files
-        shown.append((messages, deepcopy(messages)))
-    for messages, before in shown:
+        shown.append((messages, deepcopy(messages), [each.json for each in messages]))
+    for messages, before, sent in shown:
         assert messages == before
+        assert [compact(each) for each in messages] == sent
 
 
 def test_a_long_history_is_folded_once(monkeypatch):
