@@ -14,6 +14,7 @@ from typing import Any
 from sessions.consumers.database import in_database
 from sessions.consumers.entries import Entry, Piece, deletion, load
 from sessions.consumers.rows import Shown, show
+from sessions.events import EventType
 
 logger = logging.getLogger(__name__)
 
@@ -95,8 +96,8 @@ class Tail:
         if self.number is not None:
             self._append([deletion(self.number + 1)])
 
-    def _has_ended(self) -> bool:
-        return bool(self._recent) and self._recent[-1].is_last
+    def _is_gone(self) -> bool:
+        return bool(self._recent) and self._recent[-1].type is EventType.SESSION_DELETED
 
     def offer(self, frames: Sequence[Sequence[Any]], child_id: str | None) -> None:
         """Pass previews on as they come from the bus, to those who watch their thread."""
@@ -149,7 +150,7 @@ class Tail:
                 return
 
     def _append(self, entries: Sequence[Entry]) -> None:
-        if self._has_ended():
+        if self._is_gone():
             return
         self._recent.extend(entries)
         self._characters += sum(len(entry.json) for entry in entries)

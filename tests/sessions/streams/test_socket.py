@@ -20,6 +20,7 @@ from tests.sessions.streams.conftest import (
     own,
     preview,
     said,
+    terminated,
     text,
 )
 
@@ -160,6 +161,19 @@ async def test_it_closes_when_the_session_is_deleted(watched, bobs):
     await append(watched, said("one"))
     async with Page(watched, bobs) as page:
         await page.next("caught_up")
+        await in_thread(
+            lambda: (lifecycle.forget(watched.pk), bus.nudge(watched.pk, 0))
+        )
+        assert await page.closing_code() == 4410
+
+
+async def test_it_goes_on_after_termination_until_the_session_is_deleted(watched, bobs):
+    async with Page(watched, bobs) as page:
+        await page.next("caught_up")
+        await append(watched, terminated())
+        await page.next("batch")
+        await append(watched, said("Its outputs are kept."))
+        assert (await page.next("batch"))["events"][0]["number"] == 2
         await in_thread(
             lambda: (lifecycle.forget(watched.pk), bus.nudge(watched.pk, 0))
         )
