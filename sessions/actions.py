@@ -62,8 +62,8 @@ def create_session(
     """Make a session; with initial events it is born running.
 
     `budget` is in cents; `max_model_requests` holds for each turn. `resources` are
-    `{"file_id", "mount_path"?}` or `{"url", "checkout"?, "mount_path"?}`; `overrides` are the fields of `agent_with_overrides`
-    that were given.
+    `{"file_id", "mount_path"?}` or `{"url", "checkout"?, "mount_path"?}`; `overrides`
+    are the fields of `agent_with_overrides` that were given.
     """
     actor.require(Act.RUN)
     _refuse_archived(agent, environment)
