@@ -11,6 +11,7 @@ from django.http.response import HttpResponseBase
 from django.utils import timezone
 
 from agents.errors import Busy, Conflict, InvalidRequest
+from agents.http.body import sent_name
 from agents.models import Workspace
 from agents.models.idempotency import KEPT_FOR, IdempotentAnswer
 
@@ -83,10 +84,12 @@ def _digest(request: HttpRequest) -> str:
     if request.content_type == "multipart/form-data":
         # The boundary differs from one sending to the next.
         digest.update(repr(sorted(request.POST.lists())).encode())
-        for _, file in sorted(request.FILES.items()):
-            digest.update(str(file.name).encode())  # type: ignore[union-attr]
-            for chunk in file.chunks():  # type: ignore[union-attr]
-                digest.update(chunk)
+        for field, files in sorted(request.FILES.lists()):
+            for file in files:
+                digest.update(repr((field, sent_name(file), file.size)).encode())
+                for chunk in file.chunks():
+                    digest.update(chunk)
+                file.seek(0)  # whoever keeps it reads it from its beginning
     else:
         digest.update(request.body)
     return digest.hexdigest()
