@@ -78,22 +78,23 @@ class _WholeNames(MultiPartParser):
         return file_name
 
 
-class _Named:
-    """Keeps the filename as it was sent, beside the safe one that Django makes."""
-
+class _InMemory(MemoryFileUploadHandler):
     def file_complete(self, file_size: int) -> UploadedFile[Any] | None:
-        file: Any = super().file_complete(file_size)  # type: ignore[misc]
-        if file is not None:
-            file.sent_name = self.file_name  # type: ignore[attr-defined]
-        return file  # type: ignore[no-any-return]
+        return _named(super().file_complete(file_size), self.file_name)
 
 
-class _InMemory(_Named, MemoryFileUploadHandler):
-    pass
+class _OnDisk(TemporaryFileUploadHandler):
+    def file_complete(self, file_size: int) -> UploadedFile[Any] | None:
+        return _named(super().file_complete(file_size), self.file_name)
 
 
-class _OnDisk(_Named, TemporaryFileUploadHandler):
-    pass
+def _named(
+    file: UploadedFile[Any] | None, name: str | None
+) -> UploadedFile[Any] | None:
+    """Keep the filename as it was sent, beside the safe one that Django makes."""
+    if file is not None:
+        vars(file)["sent_name"] = name
+    return file
 
 
 def sent_name(file: UploadedFile[Any]) -> str:
