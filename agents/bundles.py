@@ -7,9 +7,9 @@ archive says: entries are read one after the other, up to a limit, and refused b
 from __future__ import annotations
 
 import io
-import lzma
 import re
 import stat
+import unicodedata
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -24,19 +24,22 @@ MANIFEST = "SKILL.md"
 MOST_FILES = 500
 MOST_BYTES = 30 * 1024 * 1024
 LONGEST_PATH = 240
+LONGEST_PART = 255
+"""In bytes: what file systems take."""
 LONGEST_HEAD = 16 * 1024
 NAME = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
 LONGEST_NAME, LONGEST_DESCRIPTION = 64, 1024
 FRONT_MATTER = re.compile(r"\A---[ \t]*\r?\n(.*?)\r?\n---[ \t]*(?:\r?\n|\Z)", re.DOTALL)
 ENTRY_MARK = b"PK\x01\x02"
 """What each entry of an archive's directory begins with: counted before it is read."""
+PACKINGS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+"""What the library unpacks piece by piece; of others it unpacks all that it has read."""
 BROKEN = (
     zipfile.BadZipFile,
     zlib.error,
-    lzma.LZMAError,
     EOFError,
     OSError,
-    RuntimeError,  # NotImplementedError too: compressed in a way that is not known
+    NotImplementedError,  # needs a version of the format that the library does not know
     ValueError,
 )
 LITTER = re.compile(r"(?:^|/)(?:__MACOSX/|\.DS_Store$)")
@@ -87,7 +90,8 @@ def _unpacked(data: bytes) -> Iterator[Part]:
     _refuse_many(data.count(ENTRY_MARK))
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            entries = [each for each in archive.infolist() if not each.is_dir()]
+            listed = archive.infolist()
+            entries = [each for each in listed if not each.filename.endswith("/")]
             _refuse_many(len(entries))
             room = MOST_BYTES
             for entry in entries:
@@ -105,6 +109,8 @@ def _entry(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, room: int) -> Part:
         raise InvalidRequest(f"files: {name} is a link or a device, and not a file")
     if entry.flag_bits & 1:
         raise InvalidRequest(f"files: {name} is encrypted")
+    if entry.compress_type not in PACKINGS:
+        raise InvalidRequest(f"files: {name} is packed otherwise than by deflate")
     try:
         with archive.open(entry) as source:
             data = source.read(room + 1)  # never more, whatever the entry declares
@@ -142,7 +148,7 @@ def _below_one_folder(parts: Iterable[Part]) -> tuple[str, dict[str, Part]]:
         _refuse_files(files)
     if not files:
         raise InvalidRequest(f"files: send a folder with a {MANIFEST}, or a zip of one")
-    _refuse_below_files(files)
+    _refuse_clashes(files)
     return tops.pop(), files
 
 
@@ -154,7 +160,7 @@ def _checked(name: str) -> tuple[str, str]:
     if ".." in parts:
         raise InvalidRequest(f"files: {shown(name)} leaves its folder")
     wrong = not name.isprintable() or "\\" in name or {"", "."} & {*parts}
-    if wrong or len(name) > LONGEST_PATH or any(part.endswith(" ") for part in parts):
+    if wrong or len(name) > LONGEST_PATH or not all(map(_is_plain, parts)):
         raise InvalidRequest(f"files: {shown(name)} is not a plain path")
     top, slash, path = name.partition("/")
     if not slash:
@@ -165,13 +171,29 @@ def _checked(name: str) -> tuple[str, str]:
     return top, path
 
 
-def _refuse_below_files(files: Mapping[str, Part]) -> None:
+def _is_plain(part: str) -> bool:
+    return not part.endswith(" ") and len(part.encode()) <= LONGEST_PART
+
+
+def _refuse_clashes(files: Mapping[str, Part]) -> None:
+    """Refuse what would be in one place where case is not told apart."""
+    spelled: dict[str, str] = {}
     for path in files:
-        above = path.rpartition("/")[0]
+        other = spelled.setdefault(_folded(path), path)
+        if other != path:
+            raise InvalidRequest(
+                f"files: {other} and {path} are one name on some systems"
+            )
+    for folded in spelled:
+        above = folded.rpartition("/")[0]
         while above:
-            if above in files:
-                raise InvalidRequest(f"files: {above} is a file and a folder")
+            if above in spelled:
+                raise InvalidRequest(f"files: {spelled[above]} is a file and a folder")
             above = above.rpartition("/")[0]
+
+
+def _folded(path: str) -> str:
+    return unicodedata.normalize("NFC", path).casefold()
 
 
 def _refuse_many(count: int) -> None:

@@ -69,10 +69,13 @@ def test_a_zip_passes_and_keeps_what_can_be_run():
         ("month-end/a\nb", "not a plain path"),
         ("month-end/a\0b", "not a plain path"),
         ("month-end/" + "x" * 300, "not a plain path"),
+        ("month-end/" + "\N{GRINNING FACE}" * 64, "not a plain path"),
         ("loose", "in no folder"),
         ("other/x", "one folder"),
         ("month-end/SKILL.md", "twice"),
         ("month-end/SKILL.md/x", "a file and a folder"),
+        ("month-end/skill.MD", "one name on some systems"),
+        ("month-end/Skill.md/x", "a file and a folder"),
     ],
 )
 @pytest.mark.parametrize("form", ["parts", "zip"])
@@ -111,6 +114,15 @@ def test_an_entry_that_lies_about_its_size_gets_no_more_room(monkeypatch):
         read_bundle([part("skill.zip", lying)])
 
 
+@pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_what_is_unpacked_whole_before_it_is_counted_is_refused(method):
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", method) as archive:
+        archive.writestr("month-end/SKILL.md", MANIFEST)
+    with pytest.raises(InvalidRequest, match=r"SKILL\.md.* deflate"):
+        read_bundle([part("skill.zip", packed.getvalue())])
+
+
 def test_very_many_entries_are_refused_before_they_are_read(monkeypatch):
     monkeypatch.setattr(bundles, "MOST_FILES", 3)
     many = [(f"month-end/{n}", b"") for n in range(9)]
@@ -123,6 +135,12 @@ def test_very_many_entries_are_refused_before_they_are_read(monkeypatch):
 @pytest.mark.parametrize("data", [b"PK", b"PK\x03\x04 and nothing more"])
 def test_a_broken_archive_is_refused(data):
     with pytest.raises(InvalidRequest, match="cannot be read"):
+        read_bundle([part("skill.zip", data)])
+
+
+def test_an_entry_whose_name_is_cut_to_nothing_is_refused():
+    data = zipped(("NUL", b"x"))[0].data.replace(b"NUL", b"\0UL")
+    with pytest.raises(InvalidRequest, match="not a plain path"):
         read_bundle([part("skill.zip", data)])
 
 
