@@ -226,9 +226,18 @@ def read_manifest(data: bytes, *, folder: str) -> tuple[str, str]:
     return _name(said.get("name", folder)), _description(said.get("description"))
 
 
+class _Plain(yaml.SafeLoader):
+    """Without aliases: a few lines of them stand for more than any memory holds."""
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.YAMLError("it may hold no aliases")
+        return super().compose_node(parent, index)
+
+
 def _mapping(head: str) -> Mapping[str, Any]:
     try:
-        said = yaml.safe_load(head)
+        said = yaml.load(head, Loader=_Plain)  # noqa: S506 - a safe loader
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         why = " ".join(str(error).split())[:200]
         raise InvalidRequest(f"{MANIFEST} begins with no valid YAML: {why}") from None
@@ -238,13 +247,14 @@ def _mapping(head: str) -> Mapping[str, Any]:
 
 
 def _name(name: object) -> str:
-    fits = isinstance(name, str) and len(name) <= LONGEST_NAME and NAME.fullmatch(name)
-    if not fits:
+    text = name if isinstance(name, str) else ""
+    if len(text) > LONGEST_NAME or not NAME.fullmatch(text):
+        instead = f", not {shown(text)}" if text else ""
         raise InvalidRequest(
-            f"{MANIFEST}: name: must be of a-z, 0-9 and single hyphens, and at most"
-            f" {LONGEST_NAME} long, not {shown(str(name))}"
+            f"{MANIFEST}: name: must be text of a-z, 0-9 and single hyphens, and at most"
+            f" {LONGEST_NAME} long{instead}"
         )
-    return str(name)
+    return text
 
 
 def _description(description: object) -> str:

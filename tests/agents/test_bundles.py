@@ -167,9 +167,9 @@ def test_nothing_and_a_folder_without_a_manifest_are_refused():
         (b"---\njust words\n---\n", "no keys and values"),
         (b"---\nname: month-end\n---\n", "description"),
         (b"---\nname: month-end\ndescription: ''\n---\n", "description"),
-        (b"---\nname: Month End\ndescription: x\n---\n", "name: must be"),
-        (b"---\nname: 12\ndescription: x\n---\n", "name: must be"),
-        (b"---\nname: ../x\ndescription: x\n---\n", "name: must be"),
+        (b"---\nname: Month End\ndescription: x\n---\n", "name: must be text"),
+        (b"---\nname: 12\ndescription: x\n---\n", "name: must be text"),
+        (b"---\nname: ../x\ndescription: x\n---\n", "name: must be text"),
         (b"---\ndescription: !!python/object:os.system x\n---\n", "no valid YAML"),
         (b"\xff\xfe", "not UTF-8"),
         (b"---\ndescription: " + b"x" * 2000 + b"\n---\n", "1 to 1024"),
@@ -178,6 +178,24 @@ def test_nothing_and_a_folder_without_a_manifest_are_refused():
 def test_a_manifest_nobody_can_use_is_refused(head, why):
     with pytest.raises(InvalidRequest, match=why):
         read_bundle([part("month-end/SKILL.md", head)])
+
+
+NESTED = "".join(f"a{n}: &a{n} [{f'*a{n - 1}, ' * 9}]\n" for n in range(1, 9))
+MERGED = "".join(f"a{n}: &a{n} {{<<: [{f'*a{n - 1}, ' * 9}]}}\n" for n in range(1, 9))
+
+
+@pytest.mark.parametrize(
+    ("head", "why"),
+    [
+        (f"a0: &a0 [x]\n{NESTED}name: *a8\n", "no aliases"),
+        (f"a0: &a0 {{x: y}}\n{MERGED}", "no aliases"),
+        (f"name: 0x{'f' * 9000}\n", "name: must be text"),
+    ],
+)
+def test_a_manifest_that_grows_when_it_is_read_is_refused(head, why):
+    data = f"---\n{head}description: x\n---\n".encode()
+    with pytest.raises(InvalidRequest, match=why):
+        read_bundle([part("month-end/SKILL.md", data)])
 
 
 def test_the_folder_names_a_skill_that_does_not_and_a_description_may_be_folded():
