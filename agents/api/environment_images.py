@@ -14,7 +14,7 @@ from agents.times import stamp
 
 
 class LogQuery(BaseModel):
-    after: Annotated[int, Field(ge=0)] = 0
+    after: Annotated[int, Field(ge=0, le=2**30)] = 0
 
 
 @endpoint(Act.LOOK)

@@ -19,6 +19,8 @@ from agents.models import Act, Member
 CHOSEN = "workspace"
 """The key of the browser's session that holds the chosen workspace."""
 
+MOST_DIGITS = 10
+
 P = ParamSpec("P")
 
 
@@ -96,6 +98,12 @@ def refused(request: HttpRequest, error: ApiError) -> HttpResponse:
 def _said(error: ApiError) -> str:
     # The page already says that nothing is here; ids of others are not repeated.
     return "" if isinstance(error, NotFound) else error.message
+
+
+def number_of(request: HttpRequest, name: str) -> int | None:
+    """A whole number of the address; none where there is none that a column holds."""
+    text = request.GET.get(name, "")
+    return int(text) if text.isdecimal() and len(text) < MOST_DIGITS else None
 
 
 def list_template(request: HttpRequest, kind: str) -> str:

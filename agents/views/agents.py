@@ -23,7 +23,7 @@ from agents.lookup import find_agent, latest_versions, rows
 from agents.models import Act, Agent, AgentVersion
 from agents.skills import named_skills
 from agents.views import snippets
-from agents.views.access import PageRequest, acted, list_template, page
+from agents.views.access import PageRequest, acted, list_template, number_of, page
 from agents.views.comparison import compare
 from agents.views.starters import STARTERS
 
@@ -92,7 +92,7 @@ def tool_lines(form: AgentForm) -> list[dict[str, Any]]:
 
 @page()
 def show(request: PageRequest, agent_id: str) -> HttpResponse:
-    version = find_agent(request.actor, agent_id, _number(request.GET.get("version")))
+    version = find_agent(request.actor, agent_id, number_of(request, "version"))
     sessions = version.agent.sessions
     context = {
         "agent": version.agent,
@@ -107,10 +107,6 @@ def show(request: PageRequest, agent_id: str) -> HttpResponse:
         "recent": sessions.order_by("-created_at")[:8],
     }
     return render(request, "agents/show.html", context)
-
-
-def _number(text: str | None) -> int | None:
-    return int(text) if text and text.isdecimal() else None
 
 
 @page(Act.BUILD, "GET", "HEAD", "POST")
@@ -189,8 +185,8 @@ def _conflict(request: PageRequest, agent_id: str, form: AgentForm) -> HttpRespo
 def versions(request: PageRequest, agent_id: str) -> HttpResponse:
     agent = find_agent(request.actor, agent_id).agent
     listed = list(agent.versions.select_related("created_by").order_by("-version"))
-    new = _chosen(listed, request.GET.get("to"), agent.version)
-    old = _chosen(listed, request.GET.get("from"), max(new.version - 1, 1))
+    new = _chosen(listed, number_of(request, "to") or agent.version)
+    old = _chosen(listed, number_of(request, "from") or max(new.version - 1, 1))
     context = {
         "agent": agent,
         "versions": listed,
@@ -202,10 +198,7 @@ def versions(request: PageRequest, agent_id: str) -> HttpResponse:
     return render(request, "agents/versions.html", context)
 
 
-def _chosen(
-    listed: list[AgentVersion], asked: str | None, default: int
-) -> AgentVersion:
-    wanted = _number(asked) or default
+def _chosen(listed: list[AgentVersion], wanted: int) -> AgentVersion:
     found = [each for each in listed if each.version == wanted]
     if not found:
         raise NotFound(f"there is no version {wanted}")

@@ -16,7 +16,7 @@ from agents.environment_forms import EnvironmentForm
 from agents.errors import ApiError, Forbidden, NotFound
 from agents.lookup import find_environment, rows
 from agents.models import Act, BuildStatus, Environment, EnvironmentImage
-from agents.views.access import PageRequest, acted, page
+from agents.views.access import PageRequest, acted, number_of, page
 from sandbox.contents import MANAGERS
 
 AT_FIRST = {"networking": "unrestricted", "allow_package_managers": True}
@@ -97,9 +97,8 @@ def _limits(environment: Environment) -> list[str]:
 def image(request: PageRequest, environment_id: str) -> HttpResponse:
     """What the page asks for while a build is under way."""
     environment = find_environment(request.actor, environment_id)
-    after = request.GET.get("after", "")
     # The log first: it may grow while the rest is put together, and is not done then.
-    part = images.read_log(environment, int(after) if after.isdecimal() else 0)
+    part = images.read_log(environment, number_of(request, "after") or 0)
     context = {"environment": environment, "standing": images.standing(environment)}
     head = render_to_string("environments/image_head.html", context, request)
     return JsonResponse({"head": head, **asdict(part)})

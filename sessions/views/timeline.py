@@ -12,7 +12,7 @@ from django.http import (
 )
 from django.shortcuts import render
 
-from agents.views.access import PageRequest, page
+from agents.views.access import PageRequest, number_of, page
 from sessions import keeping, lifecycle, log
 from sessions.lookup import find_session, find_thread
 from sessions.models import Session, Thread
@@ -28,7 +28,7 @@ def show(request: PageRequest, session_id: str) -> HttpResponse:
     child = _child(request, session)
     # Before the events are read: what is written meanwhile comes by the socket.
     last = log.last_number(session_id)
-    until = _number(request.GET.get("before")) or last + 1
+    until = number_of(request, "before") or last + 1
     frames = log.before(
         session_id, until, limit=FIRST, thread_id=child.pk if child else None
     )
@@ -65,10 +65,6 @@ def threads(request: PageRequest, session_id: str) -> HttpResponse:
     return render(request, "sessions/threads.html", context)
 
 
-def _number(text: str | None) -> int:
-    return int(text) if text and text.isdecimal() else 0
-
-
 def _earlier(frames: list[log.Frame], limit: int) -> int:
     """The number before which there may be more; 0 where there is not."""
     return frames[0].number if len(frames) >= limit else 0
@@ -78,7 +74,7 @@ def _earlier(frames: list[log.Frame], limit: int) -> int:
 def earlier(request: PageRequest, session_id: str) -> HttpResponse:
     """Rows before a number, as the page puts them above its own."""
     session = find_session(request.actor, session_id)
-    before, child = _number(request.GET.get("before")), _child(request, session)
+    before, child = number_of(request, "before") or 0, _child(request, session)
     frames = log.before(
         session_id, before, limit=MORE, thread_id=child.pk if child else None
     )

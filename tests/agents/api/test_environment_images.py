@@ -68,6 +68,7 @@ def test_the_log_is_read_on_from_where_one_was(call, six):
     images.fail(row, "why")
     rest = call("GET", f"/{six.pk}/image/log?after=4").json()
     assert (rest["text"], rest["done"]) == ("two\n", True)
+    assert call("GET", f"/{six.pk}/image/log?after={10**20}").status_code == 400
 
 
 def test_a_plain_environment_has_the_base_image_s_state(call):

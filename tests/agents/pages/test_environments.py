@@ -173,6 +173,7 @@ def test_the_page_follows_a_build(as_alice):
     assert (part["text"], part["done"]) == ("<b>done</b>\n", True)
     assert "Ready" in part["head"]
     assert "&lt;b&gt;done" in as_alice.get(here).content.decode()
+    assert as_alice.get(f"{here}/image?after={'9' * 20}").json()["text"]
     as_alice.post(f"{here}/image/rebuild")
     images.claim("here:2")
     part = as_alice.get(f"{here}/image?after=27").json()
