@@ -14,10 +14,12 @@ from agents.errors import InvalidRequest, NotFound
 from agents.lookup import find, rows
 from agents.models import Act, Skill, SkillVersion
 from agents.views.access import PageRequest, acted, page
-from agents.views.comparison import Line, compare_lines
+from agents.views.comparison import compare_lines
 
 PAGE = 50
 SHOWN_BYTES = 200_000
+MOST_LINES = 4_000
+"""Compared on one page: the time it takes grows with their square."""
 
 
 @page()
@@ -71,7 +73,7 @@ def show(request: PageRequest, skill_id: str) -> HttpResponse:
         "versions": listed,
         "new": new,
         "old": old,
-        "manifest": _text(new, MANIFEST) or "",
+        "manifest": _decoded(_bytes(new, MANIFEST) or b""),
         "changes": _changes(old, new) if old != new else [],
         "users": skills.users(request.actor, skill.pk).order_by("name"),
     }
@@ -90,25 +92,27 @@ def _chosen(
 
 
 def _changes(old: SkillVersion, new: SkillVersion) -> list[dict[str, Any]]:
-    """The files that differ, each with its lines where both are text."""
-    paths = sorted({file["path"] for each in (old, new) for file in each.files})
-    return [change for path in paths if (change := _change(old, new, path)) is not None]
+    """The files that differ, with their lines as long as there is room for them."""
+    changes: list[dict[str, Any]] = []
+    room = MOST_LINES
+    for path in sorted({file["path"] for each in (old, new) for file in each.files}):
+        before, after = _bytes(old, path), _bytes(new, path)
+        if before == after:
+            continue
+        kind = "added" if before is None else "removed" if after is None else "changed"
+        left, right = _lines(before, after)
+        room -= len(left) + len(right)
+        lines = compare_lines(left, right) if room >= 0 else []
+        changes.append({"path": path, "kind": kind, "lines": lines})
+    return changes
 
 
-def _change(old: SkillVersion, new: SkillVersion, path: str) -> dict[str, Any] | None:
-    before, after = _bytes(old, path), _bytes(new, path)
-    if before == after:
-        return None
-    kind = "added" if before is None else "removed" if after is None else "changed"
-    return {"path": path, "kind": kind, "lines": _lines(before, after)}
-
-
-def _lines(before: bytes | None, after: bytes | None) -> list[Line]:
-    texts = [_decoded(each or b"") for each in (before, after)]
-    if None in texts:
-        return []
-    left, right = (str(text).splitlines() for text in texts)
-    return compare_lines(left, right)
+def _lines(before: bytes | None, after: bytes | None) -> tuple[list[str], list[str]]:
+    """The lines of both; none of either where one is no text."""
+    left, right = _decoded(before or b""), _decoded(after or b"")
+    if left is None or right is None:
+        return [], []
+    return left.splitlines(), right.splitlines()
 
 
 def _bytes(version: SkillVersion, path: str) -> bytes | None:
@@ -116,10 +120,6 @@ def _bytes(version: SkillVersion, path: str) -> bytes | None:
     if path not in {file["path"] for file in version.files}:
         return None
     return (version.folder / path).read_bytes()
-
-
-def _text(version: SkillVersion, path: str) -> str | None:
-    return _decoded(_bytes(version, path) or b"")
 
 
 def _decoded(data: bytes) -> str | None:

@@ -9,6 +9,7 @@ import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 
 from agents.models import Skill
+from agents.views.skills import MOST_LINES
 
 
 def archive(said="Closes a month.", **files):
@@ -55,6 +56,15 @@ def test_versions_are_compared_file_by_file(as_alice, skill):
     for seen in ("a.txt", "b.txt", ">two<", ">2<", "added"):
         assert seen in shown
     assert ">two<" not in page(as_alice, f"/skills/{skill.pk}?to={old.pk}")
+
+
+def test_more_lines_than_there_is_room_for_are_not_compared(as_alice, skill):
+    long = "\n".join("x" for _ in range(MOST_LINES))
+    as_alice.post(f"/skills/{skill.pk}/versions", {"zip": archive(a=long)})
+    shown = page(as_alice, f"/skills/{skill.pk}")
+    assert "a.txt" in shown
+    assert "there are too many" in shown
+    assert ">two<" not in shown
 
 
 def test_an_agent_is_given_a_skill_in_the_editor(as_alice, skill, agent, definition):
