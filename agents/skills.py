@@ -7,7 +7,9 @@ import shutil
 import time
 import zipfile
 from collections.abc import Sequence
+from pathlib import Path
 
+from django.conf import settings
 from django.db import transaction
 from django.db.models import F, QuerySet
 
@@ -21,6 +23,7 @@ from agents.models import Act, Agent, Skill, SkillVersion
 from agents.params import SkillRef
 
 LATEST = "latest"
+ABANDONED_SECONDS = 24 * 3600
 
 
 def create_skill(
@@ -139,6 +142,17 @@ def delete_version(actor: Actor, version: SkillVersion) -> None:
     folder = version.folder
     version.delete()
     shutil.rmtree(folder, ignore_errors=True)
+
+
+def delete_abandoned() -> None:
+    """Remove the folders of uploads that broke off: no row speaks of them."""
+    home: Path = settings.AGENTSITE.home
+    before = time.time() - ABANDONED_SECONDS
+    folders = [*(home / "skills").glob("*")]
+    known = {*SkillVersion.objects.values_list("pk", flat=True)}
+    for folder in folders:
+        if folder.name not in known and folder.stat().st_mtime < before:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _refuse_used(actor: Actor, id: str, what: str) -> None:

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from asgiref.sync import sync_to_async
 
-from agents import files
+from agents import files, skills
 from agents.models import IdempotentAnswer
 from sandbox.base import Provider
 from sandbox.errors import SandboxError
@@ -46,6 +46,7 @@ def sweep() -> None:
     files.delete_expired()
     files.delete_abandoned()
     files.delete_left_behind(Session.objects.values("pk"))
+    skills.delete_abandoned()
     IdempotentAnswer.forget_old()
     egress.delete_surplus()
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from agents import actions as agent_actions
@@ -125,6 +127,19 @@ def test_what_an_agent_or_a_session_uses_is_not_deleted(actor, skill, environmen
     assert not folder.exists()
     skills.delete_skill(actor, skill.pk)
     assert not SkillVersion.objects.exists()
+
+
+def test_what_a_broken_upload_left_is_removed_after_a_day(skill):
+    draft = skill.latest.folder.with_name("skver_broken.part")
+    fresh = skill.latest.folder.with_name("skver_fresh.part")
+    for folder in (draft, fresh):
+        (folder / "scripts").mkdir(parents=True)
+    for folder in (draft, skill.latest.folder):
+        os.utime(folder, (0, 0))
+    skills.delete_abandoned()
+    assert not draft.exists()
+    assert fresh.exists()
+    assert skill.latest.folder.exists()
 
 
 def test_the_only_version_is_not_deleted(actor, skill):
