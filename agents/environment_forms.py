@@ -10,7 +10,7 @@ from django import forms
 from agents.environment_params import VARIABLE, EnvironmentCreate, EnvironmentUpdate
 from agents.forms import LinesField, MetadataField, ParamsForm
 from agents.models import Environment
-from agents.packages import LIKE
+from agents.packages import EXAMPLES, Manager
 from sandbox.contents import MANAGERS
 from sandbox.spec import Limits
 
@@ -41,10 +41,9 @@ class VariablesField(forms.CharField):
         return name.strip(), text
 
 
-def _packages(manager: str) -> LinesField:
-    like = LIKE[manager].split(" or ")[0].split(",")[0]  # type: ignore[index]
+def _packages(manager: Manager) -> LinesField:
     field = LinesField(label=manager, required=False)
-    field.widget.attrs.update(rows=2, placeholder=like)
+    field.widget.attrs.update(rows=2, placeholder=EXAMPLES[manager][0])
     return field
 
 
@@ -156,16 +155,6 @@ class EnvironmentForm(ParamsForm):
         """Whether a field that is folded away says something, or is wrong."""
         folded = ("variables", *LIMITS, "base_image", "root", "metadata")
         return any(self[name].value() or self[name].errors for name in folded)
-
-    def refuse(self, message: str) -> None:
-        """Show a refusal at the field it names: the last part of its path that is one."""
-        place, _, said = message.partition(": ")
-        parts = place.split(".") if place.startswith("config.") else []
-        field = next((part for part in reversed(parts) if part in self.fields), None)
-        if field and said:
-            self.add_error(field, said)
-        else:
-            super().refuse(message)
 
     def to_create(self) -> EnvironmentCreate | None:
         return self.checked(EnvironmentCreate, self._said())

@@ -34,13 +34,13 @@ NAMES: dict[Manager, re.Pattern[str]] = {
         r"(?: *, *(?:===|[~=!<>]=|[<>]) *[A-Za-z0-9][A-Za-z0-9.*+!_-]*)*)?"
     ),
 }
-LIKE: dict[Manager, str] = {
-    "apt": "jq or jq=1.6-2.1",
-    "cargo": "ripgrep or ripgrep@14.1.0",
-    "gem": "rails or rails:7.1.0",
-    "go": "rsc.io/fortune or golang.org/x/tools/cmd/goimports@v0.28.0",
-    "npm": "express, express@4.18.0 or @scope/name@1",
-    "pip": "pandas, pandas==2.2.0 or uvicorn[standard]>=0.30,<1",
+EXAMPLES: dict[Manager, tuple[str, ...]] = {
+    "apt": ("jq", "jq=1.6-2.1"),
+    "cargo": ("ripgrep", "ripgrep@14.1.0"),
+    "gem": ("rails", "rails:7.1.0"),
+    "go": ("rsc.io/fortune", "golang.org/x/tools/cmd/goimports@v0.28.0"),
+    "npm": ("express", "express@4.18.0", "@scope/name@1"),
+    "pip": ("pandas", "pandas==2.2.0", "uvicorn[standard]>=0.30,<1"),
 }
 
 
@@ -70,6 +70,7 @@ def name_of(manager: Manager, package: str) -> str:
     found = NAMES[manager].fullmatch(package) if len(package) <= LONGEST else None
     if found is None:
         raise ValueError(
-            f"{package[:100]!r} is no {manager} package: write {LIKE[manager]}"
+            f"{package[:100]!r} is no {manager} package: write"
+            f" {' or '.join(EXAMPLES[manager])}"
         )
     return found[1]
