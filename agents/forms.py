@@ -109,14 +109,19 @@ class ParamsForm(forms.Form):
             return None
 
     def refuse(self, message: str) -> None:
-        """Show a refusal at the field it names, or above the form."""
-        place, _, said = message.partition(": ")
-        names = [name for name in place.split(".") if name in self.fields]
-        field = names[-1] if names else ""
-        if said and field:
-            self.add_error(field, said)
-        else:
-            self.add_error(None, message)
+        """Show each refusal at the field it names, or above the form."""
+        for said in PLACES.split(message):
+            place, _, sentence = said.partition(": ")
+            if not self.refuse_at(place.split("."), sentence):
+                self.add_error(None, said)
+
+    def refuse_at(self, place: list[str], sentence: str) -> bool:
+        """Show a refusal at its field; false where the form has none of it."""
+        names = [name for name in place if name in self.fields]
+        if not names or not sentence:
+            return False
+        self.add_error(names[-1], sentence)
+        return True
 
 
 def model_choices() -> list[tuple[str, str]]:
@@ -253,20 +258,14 @@ class AgentForm(ParamsForm):
     def is_valid(self) -> bool:
         return all([super().is_valid(), self.custom.is_valid()])
 
-    def refuse(self, message: str) -> None:
-        """Show each refusal at its field, that of a custom tool in its row."""
-        for said in PLACES.split(message):
-            place, _, sentence = said.partition(": ")
-            if not self._refuse_custom(place.split("."), sentence):
-                super().refuse(said)
-
-    def _refuse_custom(self, place: list[str], sentence: str) -> bool:
+    def refuse_at(self, place: list[str], sentence: str) -> bool:
+        """Show what is said of a custom tool in its row."""
         match place:
             case ["tools", number, field, *_] if number.isdecimal():
-                return self.custom.refuse(
-                    int(number) - len(self._toolset()), field, sentence
-                )
-        return False
+                row = int(number) - len(self._toolset())
+                if self.custom.refuse(row, field, sentence):
+                    return True
+        return super().refuse_at(place, sentence)
 
     def clean(self) -> dict[str, Any]:
         said = super().clean() or {}

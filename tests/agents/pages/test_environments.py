@@ -159,6 +159,13 @@ def test_a_refusal_stands_at_its_field(as_alice, field, text, words):
     assert not Environment.objects.exists()
 
 
+def test_each_of_several_refusals_stands_at_its_field(as_alice):
+    wrong = {"pip": "six; rm -rf /", "base_image": "Not An Image"}
+    form = as_alice.post("/environments/new", SAID | wrong).context["form"]
+    assert set(form.errors) == set(wrong)
+    assert "base_image" not in form.errors["pip"][0]
+
+
 def test_the_page_follows_a_build(as_alice):
     as_alice.post("/environments/new", SAID | {"pip": "six"})
     here = f"/environments/{Environment.objects.get().pk}"
