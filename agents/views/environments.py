@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
@@ -12,6 +13,7 @@ from django.shortcuts import redirect, render
 from django.template.loader import render_to_string
 
 from agents import actions, images, serialise
+from agents.actors import Actor
 from agents.environment_forms import EnvironmentForm
 from agents.errors import ApiError, Forbidden, NotFound
 from agents.lookup import find_environment, rows
@@ -20,7 +22,6 @@ from agents.views.access import PageRequest, acted, number_of, page
 from sandbox.contents import MANAGERS
 
 AT_FIRST = {"networking": "unrestricted", "allow_package_managers": True}
-
 
 LIMIT_WORDS = {
     "cpus": "{} processors",
@@ -106,22 +107,21 @@ def image(request: PageRequest, environment_id: str) -> HttpResponse:
 
 @page(Act.BUILD, "POST")
 def rebuild(request: PageRequest, environment_id: str) -> HttpResponse:
-    here = f"/environments/{environment_id}#image"
-    return acted(
-        request,
-        lambda: images.rebuild(request.actor, environment_id),
-        then=here,
-        back=here,
-        said="",
-    )
+    return _at_image(request, environment_id, images.rebuild)
 
 
 @page(Act.BUILD, "POST")
 def stop_build(request: PageRequest, environment_id: str) -> HttpResponse:
+    return _at_image(request, environment_id, images.stop)
+
+
+def _at_image(
+    request: PageRequest, environment_id: str, verb: Callable[[Actor, str], object]
+) -> HttpResponse:
     here = f"/environments/{environment_id}#image"
     return acted(
         request,
-        lambda: images.stop(request.actor, environment_id),
+        lambda: verb(request.actor, environment_id),
         then=here,
         back=here,
         said="",
