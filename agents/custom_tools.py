@@ -9,6 +9,9 @@ from typing import Any
 from django import forms
 from django.utils.datastructures import MultiValueDict
 
+from agents.errors import InvalidRequest
+from agents.http.body import parse_object
+
 Sent = MultiValueDict[str, Any]
 
 FIELDS = ("name", "description", "input_schema")
@@ -48,9 +51,9 @@ class CustomToolForm(forms.Form):
     def clean_tool_input_schema(self) -> Any:
         text = self.cleaned_data["tool_input_schema"].strip()
         try:
-            return json.loads(text) if text else NO_INPUT
-        except ValueError as error:
-            raise forms.ValidationError(f"This is no JSON: {error}.") from error
+            return parse_object(text.encode(), "It") if text else NO_INPUT
+        except InvalidRequest as error:
+            raise forms.ValidationError(f"{error.message}.") from error
 
     def wire(self) -> dict[str, Any]:
         said = {name: self.cleaned_data[f"tool_{name}"] for name in FIELDS}

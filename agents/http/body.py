@@ -42,18 +42,25 @@ def read_json(request: HttpRequest) -> dict[str, Any]:
         InvalidRequest: it is not a JSON object.
     """
     raw = _read(request)
-    if not raw.strip():
-        return {}
+    return parse_object(raw, "the body") if raw.strip() else {}
+
+
+def parse_object(raw: bytes, what: str) -> dict[str, Any]:
+    """Return JSON from outside as an object that every database can store.
+
+    Raises:
+        InvalidRequest: it is none; `what` names it in the sentence.
+    """
     try:
         # UTF-8 and nothing else: what is refused below is looked for in these bytes.
-        body = json.loads(raw.decode("utf-8-sig"), parse_constant=_no_constant)
+        parsed = json.loads(raw.decode("utf-8-sig"), parse_constant=_no_constant)
     except (ValueError, RecursionError) as error:
-        raise InvalidRequest(f"the body is not valid JSON: {error}") from None
-    if not isinstance(body, dict):
-        raise InvalidRequest("the body must be a JSON object")
+        raise InvalidRequest(f"{what} is not valid JSON: {error}") from None
+    if not isinstance(parsed, dict):
+        raise InvalidRequest(f"{what} must be a JSON object")
     if b"\\u" in raw:
-        _refuse_unstorable(body)
-    return body
+        _refuse_unstorable(parsed, what)
+    return parsed
 
 
 def read_form(request: HttpRequest) -> None:
@@ -124,15 +131,15 @@ def _read(request: HttpRequest) -> bytes:
     return raw
 
 
-def _refuse_unstorable(body: dict[str, Any]) -> None:
+def _refuse_unstorable(parsed: dict[str, Any], what: str) -> None:
     """Escapes can spell what no database or UTF-8 text can hold."""
-    text = json.dumps(body, ensure_ascii=False)
+    text = json.dumps(parsed, ensure_ascii=False)
     if "\\u0000" in text.replace("\\\\", ""):
-        raise InvalidRequest("the body contains a NUL character")
+        raise InvalidRequest(f"{what} contains a NUL character")
     try:
         text.encode()
     except UnicodeEncodeError:
-        raise InvalidRequest("the body contains half a surrogate pair") from None
+        raise InvalidRequest(f"{what} contains half a surrogate pair") from None
 
 
 def _no_constant(name: str) -> NoReturn:

@@ -67,6 +67,8 @@ def validate(model: type[Model], data: object) -> Model:
         return model.model_validate(data)
     except ValidationError as error:
         raise InvalidRequest(sentence(error, data)) from None
+    except RecursionError:
+        raise InvalidRequest("something in the request is nested too deeply") from None
 
 
 def sentence(error: ValidationError, data: object) -> str:

@@ -33,6 +33,16 @@ def test_a_toolset_says_every_tool():
     assert enabled(toolset) == {"bash", "read", "write", "edit", "glob", "grep"}
 
 
+def test_a_schema_that_is_nested_without_end_is_refused():
+    properties = {}
+    for _ in range(900):
+        properties = {"in": properties}
+    schema = {"type": "object", "properties": properties}
+    tool = {"type": "custom", "name": "a", "description": "b", "input_schema": schema}
+    with pytest.raises(InvalidRequest, match="nested too deeply"):
+        resolved(tools=[tool])
+
+
 def test_one_tool_may_differ_from_the_default():
     off = {"default_config": {"enabled": False}}
     on = {"configs": [{"name": "read", "enabled": True}]}

@@ -65,7 +65,11 @@ def test_an_emptied_row_is_a_tool_removed(as_alice, aliases, definition):
         ("tool_name", "", "String should match pattern"),
         ("tool_name", "mcp__x", "those of MCP servers"),
         ("tool_description", "", "at least 1 character"),
-        ("tool_input_schema", "{", "This is no JSON"),
+        ("tool_input_schema", "{", "not valid JSON"),
+        ("tool_input_schema", "[" * 100_000, "not valid JSON"),
+        ("tool_input_schema", '{"type": "object", "x": NaN}', "not valid JSON"),
+        ("tool_input_schema", '{"type": "object", "x": "\\u0000"}', "NUL character"),
+        ("tool_input_schema", "[1]", "must be a JSON object"),
         (
             "tool_input_schema",
             '{"type": "array"}',
