@@ -67,9 +67,19 @@ def test_a_host_that_is_none_is_refused_at_its_field(as_alice):
     assert not Environment.objects.exists()
 
 
-@pytest.mark.parametrize("page", ["", "/edit"])
+@pytest.mark.parametrize("page", ["", "/edit", "/image", "/check"])
 def test_another_workspace_s_environment_is_not_there(as_charlie, environment, page):
     assert as_charlie.get(f"/environments/{environment.pk}{page}").status_code == 404
+
+
+@pytest.mark.parametrize(
+    "act", ["edit", "image/rebuild", "image/stop", "check", "archive", "delete"]
+)
+def test_nothing_is_done_to_another_workspace_s_environment(
+    as_charlie, environment, act
+):
+    answer = as_charlie.post(f"/environments/{environment.pk}/{act}", SAID)
+    assert answer.status_code == 404
 
 
 def test_an_operator_may_not_build(as_bob, environment):

@@ -90,7 +90,14 @@ def test_only_builders_upload_and_strangers_see_nothing(as_bob, as_charlie, skil
     assert as_bob.post("/skills/new", {"zip": archive()}).status_code == 403
     assert as_bob.post(f"/skills/{skill.pk}/delete").status_code == 403
     assert 'name="zip"' not in page(as_bob, f"/skills/{skill.pk}")
-    assert as_charlie.get(f"/skills/{skill.pk}").status_code == 404
+    here = f"/skills/{skill.pk}"
+    assert as_charlie.get(here).status_code == 404
+    download = f"{here}/versions/{skill.latest.pk}/download"
+    assert as_charlie.get(download).status_code == 404
+    assert as_charlie.post(f"{here}/delete").status_code == 404
+    sent = as_charlie.post(f"{here}/versions", {"zip": archive()})
+    assert sent.status_code == 404
+    assert skill.versions.count() == 1
 
 
 def test_a_skill_that_nobody_uses_can_be_deleted(as_alice, skill):
