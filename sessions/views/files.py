@@ -16,6 +16,7 @@ from sessions import actions
 from sessions.lookup import find_session
 from sessions.models import Session
 from sessions.previews import preview_of
+from sessions.views.panels import render_panel
 
 INERT = "default-src 'none'; sandbox"
 """The bytes come from an agent: a browser may draw them and run nothing."""
@@ -40,7 +41,7 @@ def files_of(session: Session) -> dict[str, Any]:
 def panel(request: PageRequest, session_id: str) -> HttpResponse:
     session = find_session(request.actor, session_id)
     context = {"session": session, **files_of(session)}
-    return render(request, "sessions/files.html", context)
+    return render_panel(request, "files", "Files", context)
 
 
 @page()

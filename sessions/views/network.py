@@ -10,6 +10,7 @@ from agents.models import Act
 from agents.views.access import PageRequest, page
 from sessions import egress_checks
 from sessions.lookup import find_session
+from sessions.views.panels import render_panel
 
 SHOWN = 200
 
@@ -24,7 +25,7 @@ def show(request: PageRequest, session_id: str) -> HttpResponse:
         "refused": rows.filter(verdict="refused").count(),
     }
     context = {"session": session, "egress": egress}
-    return render(request, "sessions/network.html", context)
+    return render_panel(request, "network", "Network", context)
 
 
 @page(Act.BUILD, "GET", "HEAD", "POST")

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from django.http import HttpResponse
-from django.shortcuts import render
 
 from agents.actors import Actor
 from agents.models import Act
@@ -14,20 +13,20 @@ from sessions import actions, ledger, log
 from sessions.events import Record
 from sessions.lookup import find_session
 from sessions.models import Session
+from sessions.views.panels import render_panel
 
 Verb = Callable[[Actor, Session, str], Record]
 
 
 @page()
 def index(request: PageRequest, session_id: str) -> HttpResponse:
-    """Every call with what became of it: a page, and the inspector's panel."""
+    """Every call with what became of it."""
     session = find_session(request.actor, session_id)
     # The newest first: what runs, waits or is unknown is most often among them.
     calls = ledger.calls_of(session.pk)[::-1]
-    name = "calls" if getattr(request, "htmx", None) else "ledger"
     primary = log.primary_id(session.pk)
     context = {"session": session, "calls": calls, "primary": primary}
-    return render(request, f"sessions/{name}.html", context)
+    return render_panel(request, "calls", "Tool calls", context)
 
 
 @page(Act.RUN, "POST")

@@ -74,6 +74,12 @@ export function duration(seconds) {
   return `${Math.floor(whole / 86400)}d ${Math.floor((whole % 86400) / 3600)}h`;
 }
 
+/** What a panel shows now; nothing where it cannot be had, and the next time may do. */
+export async function fragment(path) {
+  const response = await fetch(path, { headers: { "HX-Request": "true" } }).catch(() => null);
+  return response?.ok ? response.text() : null;
+}
+
 /** Send a form as the page would, and say in a sentence what went wrong. */
 export async function send(form, button = null) {
   const response = await fetch(button?.getAttribute("formaction") || form.action, {

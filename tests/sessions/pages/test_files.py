@@ -114,5 +114,7 @@ def test_a_stranger_and_a_viewer_mount_nothing(as_charlie, as_viewer, session):
     url = f"/sessions/{session.pk}/resources"
     assert as_charlie.post(url).status_code == 404
     assert as_viewer.post(url).status_code == 403
-    panel = as_viewer.get(f"/sessions/{session.pk}/files").content.decode()
+    here = f"/sessions/{session.pk}/files"
+    panel = as_viewer.get(here, headers={"hx-request": "true"}).content.decode()
     assert "<form" not in panel
+    assert "Files of" in as_viewer.get(here).content.decode()

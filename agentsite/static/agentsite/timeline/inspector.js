@@ -1,6 +1,6 @@
 // The sheet on the right: details, the ledger of calls, every stored event, files.
 
-import { $, $$, element, localTimes, remembered } from "../dom.js";
+import { $, $$, element, fragment, localTimes, remembered } from "../dom.js";
 
 const CALLS = /tool|recovery|span.model_request_end|session.status/;
 const CALLS_WAIT = 300;
@@ -69,9 +69,9 @@ export class Inspector {
 
   async #loadCalls() {
     const panel = $("#calls");
-    const response = await fetch(panel.dataset.source, { headers: { "HX-Request": "true" } }).catch(() => null);
-    if (!response?.ok) return;  // What stands there stays; the next event asks again.
-    panel.innerHTML = await response.text();
+    const html = await fragment(panel.dataset.source);
+    if (html === null) return;  // What stands there stays; the next event asks again.
+    panel.innerHTML = html;
     localTimes(panel);
   }
 
@@ -85,9 +85,9 @@ export class Inspector {
 
   async #reloadFiles() {
     const panel = $("[data-files]", this.root);
-    const response = await fetch(panel.dataset.files);
-    if (!response.ok) return;
-    panel.innerHTML = await response.text();
+    const html = await fragment(panel.dataset.files);
+    if (html === null) return;
+    panel.innerHTML = html;
     $("#file-count").textContent = $$("a[href*='/files/']", panel).length || "";
   }
 

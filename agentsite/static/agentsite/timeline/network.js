@@ -1,6 +1,6 @@
 // What left the sandbox: asked for again while somebody looks at it.
 
-import { $, $$, localTimes } from "../dom.js";
+import { $, $$, fragment, localTimes } from "../dom.js";
 
 const PACE = 2000;
 
@@ -22,10 +22,8 @@ export class Network {
   async #load() {
     // What somebody has opened stays as it is while they read it.
     if ($("details[open]", this.panel)) return;
-    const response = await fetch(this.panel.dataset.fragment).catch(() => null);
-    if (!response?.ok || $("details[open]", this.panel)) return;
-    const html = await response.text();
-    if (html === this.html) return;
+    const html = await fragment(this.panel.dataset.fragment);
+    if (html === null || html === this.html || $("details[open]", this.panel)) return;
     this.html = html;
     this.panel.innerHTML = html;
     localTimes(this.panel);
