@@ -18,6 +18,7 @@ from agents.models import (
     Member,
     ModelAlias,
     ModelPrice,
+    Skill,
     UnitPrice,
     Workspace,
 )
@@ -151,6 +152,13 @@ class FileAdmin(ReadOnly):
     )
     list_filter = ("workspace", "downloadable")
     search_fields = ("filename", "id", "scope_id")
+
+
+@admin.register(Skill)
+class SkillAdmin(ReadOnly):
+    list_display = ("display_name", "name", "id", "workspace", "created_at")
+    list_filter = ("workspace",)
+    search_fields = ("display_name", "name", "id")
 
 
 @admin.register(ModelAlias)

@@ -24,7 +24,10 @@ def test_only_scripts_of_the_site_or_with_its_nonce_run(as_alice):
 
 
 def test_no_page_has_inline_styles_or_handlers(as_alice, agent, environment):
-    for path in ("/", "/agents", f"/agents/{agent.pk}/edit", "/environments", "/keys"):
+    at = f"/environments/{environment.pk}"
+    environments = ("/environments", at, f"{at}/edit", f"{at}/check")
+    agents = ("/agents", "/agents/new", f"/agents/{agent.pk}/edit", "/skills")
+    for path in ("/", "/keys", "/sessions/new", *agents, *environments):
         page = as_alice.get(path).content.decode()
         assert not re.search(r"<style|\sstyle=|\son[a-z]+=", page), path
 
@@ -34,6 +37,19 @@ def test_only_the_admin_may_use_inline_styles(as_alice, alice):
     alice.save()
     assert "unsafe-inline" in as_alice.get("/admin/")["content-security-policy"]
     assert "unsafe" not in as_alice.get("/keys")["content-security-policy"]
+
+
+def test_every_list_of_the_admin_opens(as_alice, alice, agent, environment):
+    alice.is_staff = alice.is_superuser = True
+    alice.save()
+    lists = set(re.findall(r'href="(/admin/\w+/\w+/)"', page_of(as_alice, "/admin/")))
+    assert {"/admin/agents/skill/", "/admin/agents/environmentimage/"} <= lists
+    for path in sorted(lists):
+        assert as_alice.get(path).status_code == 200, path
+
+
+def page_of(browser, path):
+    return browser.get(path).content.decode()
 
 
 def test_signing_up_is_closed(client, db):
