@@ -54,3 +54,26 @@ def test_an_upload_that_is_sent_twice_is_stored_once_and_whole(post):
 def test_a_key_is_not_used_for_another_folder(post, other):
     assert post(form(run=b"print()", walk=b"same")).status_code == 200
     assert post(form(**other)).status_code == 409
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", ""),
+        ("DELETE", ""),
+        ("GET", "/versions"),
+        ("GET", "/versions/latest"),
+        ("GET", "/versions/{version}"),
+        ("GET", "/versions/{version}/content"),
+        ("DELETE", "/versions/{version}"),
+    ],
+)
+def test_another_workspace_s_skill_is_not_there(
+    client, post, other_api_key, method, path
+):
+    made = post(form()).json()
+    path = path.format(version=made["latest_version_id"])
+    headers = {"authorization": f"Bearer {other_api_key}"}
+    answer = client.generic(method, f"/v1/skills/{made['id']}{path}", headers=headers)
+    assert answer.status_code == 404
+    assert Skill.objects.get().versions.count() == 1
