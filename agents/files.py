@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import mimetypes
 import os
+import re
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -23,6 +24,8 @@ from agents.lookup import find, rows
 from agents.models import Act, File, Workspace
 
 UNKNOWN_TYPE = "application/octet-stream"
+TYPE = re.compile(r"[\w.+-]+/[\w.+-]+", re.ASCII)
+LONGEST_TYPE = 255
 LONGEST_PATH = 1024
 ABANDONED_SECONDS = 24 * 3600
 MB = 1024 * 1024
@@ -149,7 +152,7 @@ def adopt(
         id=new_id("file"),
         workspace_id=workspace_id,
         filename=name,
-        mime_type=mime_type or mimetypes.guess_type(name)[0] or UNKNOWN_TYPE,
+        mime_type=_type_of(name, mime_type),
         size_bytes=incoming.size,
         sha256=incoming.sha256,
         **fields,
@@ -158,6 +161,13 @@ def adopt(
     incoming.path.replace(file.path)
     file.save(force_insert=True)
     return file
+
+
+def _type_of(name: str, said: str) -> str:
+    """The type that was said, where it is one; else the one that the name tells."""
+    if len(said) <= LONGEST_TYPE and TYPE.fullmatch(said):
+        return said
+    return mimetypes.guess_type(name)[0] or UNKNOWN_TYPE
 
 
 def room(workspace_id: str) -> Room:

@@ -39,6 +39,14 @@ def test_a_name_is_one_printable_component(sent, kept):
     assert files.safe_name(sent) == kept
 
 
+@pytest.mark.parametrize(
+    "said", ["", "csv", "text/" + "x" * 300, "text/csv\r\nx: y", "text/\N{SNOWMAN}"]
+)
+def test_a_type_that_is_none_is_told_by_the_name(actor, said):
+    assert upload(actor, mime_type=said).mime_type == "text/csv"
+    assert upload(actor, mime_type="image/svg+xml").mime_type == "image/svg+xml"
+
+
 def test_bytes_lie_under_the_id_with_their_digest(actor):
     file = upload(actor)
     assert file.path.read_bytes() == b"1,2"
