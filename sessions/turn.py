@@ -271,9 +271,9 @@ class HostedTurn:
         except OutcomeUnknown as lost:
             await self._tell_recovery(call, "unknown")
             return failed(
-                f"The sandbox was lost during this call ({lost}). Its outcome is unknown:"
-                " it may have happened, in part or in whole. Files are kept, processes"
-                " are not. Look before you repeat it.",
+                "The sandbox was lost during this call. Its outcome is unknown: it may"
+                " have happened, in part or in whole. Files are kept, processes are not."
+                f" Look before you repeat it. ({lost})",
                 ran=None,
             )
         except SandboxError as error:
